@@ -1,0 +1,2 @@
+//! The `offboard` tool.
+fn main() {}
