@@ -1,0 +1,80 @@
+//! What must hold of any plan, whoever made it. Independent of the planners: a plan that
+//! breaks one of these is a bug of its planner or was tampered with, and never runs.
+
+use std::collections::{HashMap, HashSet};
+
+use super::act::Act;
+use super::plan::{FORMAT, Plan, Risk, Step};
+
+/// Everything that is wrong with the plan, a line each; empty for a sound one.
+pub fn lint<A: Act>(plan: &Plan<A>) -> Vec<String> {
+    let mut faults = Vec::new();
+    if plan.format != FORMAT {
+        faults.push(format!("format {} is not {FORMAT}", plan.format));
+    }
+    let mut ids = HashSet::new();
+    let mut targets: HashMap<String, &str> = HashMap::new();
+    let mut wave = 0;
+    for step in &plan.steps {
+        let id = &step.id;
+        if !ids.insert(id) {
+            faults.push(format!("two steps have the id {id}"));
+        }
+        if step.wave < wave || step.wave >= plan.waves.len() {
+            faults.push(format!("{id}: wave {} is out of order", step.wave));
+        }
+        wave = wave.max(step.wave);
+        for target in step.action.targets() {
+            if let Some(other) = targets.insert(target.clone(), id) {
+                faults.push(format!("{other} and {id} both change {target}"));
+            }
+        }
+        faults.extend(
+            step.action
+                .faults()
+                .into_iter()
+                .map(|fault| format!("{id}: {fault}")),
+        );
+        irreversible(plan, step, &mut faults);
+    }
+    faults
+}
+
+fn irreversible<A: Act>(plan: &Plan<A>, step: &Step<A>, faults: &mut Vec<String>) {
+    let id = &step.id;
+    let after_irreversible = plan
+        .steps
+        .iter()
+        .take_while(|other| other.id != step.id)
+        .any(|other| other.lane == step.lane && other.risk == Risk::Irreversible);
+    if step.risk != Risk::Irreversible && after_irreversible {
+        faults.push(format!(
+            "{id}: comes after a step of its lane that cannot be undone"
+        ));
+    }
+    if let Some(needs) = step.action.destroys() {
+        if step.risk != Risk::Irreversible {
+            faults.push(format!("{id}: destroys, yet is not marked irreversible"));
+        }
+        if needs.is_empty() {
+            faults.push(format!("{id}: destroys without a proof"));
+        }
+        let proven: HashSet<String> = plan
+            .before(step)
+            .flat_map(|earlier| earlier.action.proves())
+            .collect();
+        for need in needs {
+            if !proven.contains(&need) {
+                faults.push(format!("{id}: destroys before {need} is proven"));
+            }
+        }
+    }
+    if step.risk == Risk::Irreversible {
+        faults.extend(
+            plan.coverage
+                .iter()
+                .filter(|gap| gap.lane.as_ref() == Some(&step.lane))
+                .map(|gap| format!("{id}: {} was not looked at: {}", gap.place, gap.why)),
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The procedures: what is looked at, what is left over, and what would be done about it.
+//!
+//! Each is a [`Procedure`]: a request that was found sound, `discover` (reads only),
+//! `report` and `plan` (pure: no I/O, no clock). The command line that drives them is the
+//! same for all.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use serde::Serialize;
+
+use crate::engine::render::Document;
+use crate::engine::{Act, Cx, Failure, Gap, Plan};
+
+/// A safety rule's no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What is refused, about which object, and why.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// For people.
+    pub document: Document,
+    /// Whether something is there that should not be.
+    pub leftovers: bool,
+    /// What could not be looked at.
+    pub gaps: Vec<Gap>,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unplanned {
+    /// Safety rules forbid it: all that do.
+    Refused(Vec<Refusal>),
+    /// A choice is missing that somebody must make.
+    Needs {
+        /// The flag that makes it: "--new-owner".
+        flag: &'static str,
+        /// The question.
+        question: String,
+        /// The answer to offer.
+        default: String,
+    },
+}
+
+/// What a plan's head says that is not in the inventory.
+#[derive(Clone, Debug)]
+pub struct Heading {
+    /// The tool's version.
+    pub version: String,
+    /// Now, in seconds since the epoch.
+    pub now: i64,
+    /// The task in the tracker.
+    pub task: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The identities of the systems of the world by name, and those that could not be had.
+pub type Identities = (BTreeMap<String, String>, Vec<Gap>);
+
+/// One procedure about one subject.
+pub trait Procedure: Send + Sync {
+    /// The actions of its plans.
+    type Action: Act;
+    /// What its look finds, everything that planning needs, "now" included.
+    type Inventory: Serialize + Send + Sync;
+
+    /// The tool's name: "offboard".
+    fn tool(&self) -> &'static str;
+
+    /// What it is about: a user, a wiki, a profile.
+    fn subject(&self) -> &str;
+
+    /// Whether more than a look was asked for.
+    fn wants_change(&self) -> bool;
+
+    /// A digest of the safety configuration that is in force.
+    fn safety(&self) -> String;
+
+    /// How old a plan may be when it is run, in seconds.
+    fn max_age(&self) -> i64;
+
+    /// Takes the answer to [`Unplanned::Needs`].
+    fn answer(&mut self, flag: &'static str, value: String) -> Result<(), Refusal>;
+
+    /// Looks. Fails only when nothing at all can be said; what could not be looked at is
+    /// part of the inventory.
+    fn discover(
+        &self,
+        world: &<Self::Action as Act>::World,
+        cx: &Cx,
+    ) -> impl Future<Output = Result<Self::Inventory, Failure>> + Send;
+
+    /// What the look found, for people.
+    fn report(&self, inventory: &Self::Inventory) -> Report;
+
+    /// What would be done. No steps: there is nothing to do.
+    fn plan(
+        &self,
+        inventory: &Self::Inventory,
+        heading: &Heading,
+    ) -> Result<Plan<Self::Action>, Unplanned>;
+
+    /// Asks the systems named in `plan.world` again who they are.
+    fn identities(
+        &self,
+        world: &<Self::Action as Act>::World,
+        plan: &Plan<Self::Action>,
+    ) -> impl Future<Output = Identities> + Send;
+
+    /// Takes the lock on the subject where the world keeps it; `holder` is shown to whoever
+    /// finds it taken, and the same `plan` may take over a lock that a killed run left.
+    fn lock(
+        &self,
+        world: &<Self::Action as Act>::World,
+        holder: &str,
+        plan: &str,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Gives the lock back.
+    fn unlock(
+        &self,
+        world: &<Self::Action as Act>::World,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
