@@ -93,6 +93,10 @@ pub(crate) struct Env {
     pub(crate) config: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
     pub(crate) config_home: Option<PathBuf>,
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// `SSH_AUTH_SOCK`.
+    pub(crate) ssh_agent: Option<PathBuf>,
     /// Who runs it, for people: `elvis@stat1008`. Behind sudo, who called that.
     pub(crate) by: String,
     /// The effective user id: whose plan files are trusted.
@@ -112,13 +116,15 @@ impl Env {
         let uid = rustix::process::geteuid().as_raw();
         let user = text("SUDO_USER")
             .or_else(|| text("USER"))
-            .unwrap_or_else(|| format!("uid {uid}"));
+            .unwrap_or_else(|| format!("uid{uid}"));
         let uname = rustix::system::uname();
         let host = uname.nodename().to_string_lossy();
         Self {
             config: path("OPSWEEK_CONFIG"),
             config_home: path("XDG_CONFIG_HOME")
                 .or_else(|| path("HOME").map(|home| home.join(".config"))),
+            home: path("HOME"),
+            ssh_agent: path("SSH_AUTH_SOCK"),
             by: clean(&format!("{user}@{host}")),
             uid,
             crash: if cfg!(debug_assertions) {

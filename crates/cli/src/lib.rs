@@ -1,7 +1,7 @@
 //! The command line that all of opsweek's tools share: flags, configuration, prompts, bars,
-//! plan files, exit codes. A tool implements [`Tool`] and hands over to [`run`].
+//! plan files, exit codes. A tool implements [`Tool`] and hands over to [`run()`].
 //!
-//! - [`run`]: what a tool says about itself, and its whole life from arguments to exit code;
+//! - [`mod@run`]: what a tool says about itself, and its whole life from arguments to exit code;
 //! - [`args`]: the flags that every tool has;
 //! - [`config`]: the one configuration file;
 //! - [`exit`]: what the exit codes mean;

@@ -111,9 +111,12 @@ impl Watch {
             return;
         };
         if !seen.bars.contains_key(step) && seen.bars.len() < BARS {
-            let bar = multi.add(ProgressBar::no_length());
-            bar.set_style(style("  {prefix}: {msg}"));
-            bar.set_prefix(clean(step));
+            let bar = ProgressBar::no_length()
+                .with_style(style("  {prefix}: {msg}"))
+                .with_prefix(clean(step));
+            // Added before it has anything to say, it would be drawn empty.
+            bar.set_message(amount.clone());
+            let bar = multi.add(bar);
             seen.bars.insert(step.to_owned(), bar);
         }
         if let Some(bar) = seen.bars.get(step) {

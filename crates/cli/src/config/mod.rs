@@ -31,21 +31,25 @@ pub struct Config<S> {
     pub settings: Settings,
     /// The tool's own section; its default where the file has none.
     pub tool: S,
+    /// The caller's home folder, which the environment names: for `~` in settings of ssh.
+    pub home: Option<PathBuf>,
+    /// The socket of the caller's ssh agent, which the environment names.
+    pub ssh_agent: Option<PathBuf>,
 }
 
 impl<S: DeserializeOwned + Default> Config<S> {
-    /// Reads the file that the flag, the environment or the custom names, in this order.
+    /// Reads the file that the flag, the environment or custom names, in this order.
     pub(crate) fn find(flag: Option<&Path>, env: &Env, tool: &str) -> Result<Self, CliError> {
-        let custom = [
+        let usual = [
             Some(PathBuf::from(SYSTEM)),
             env.config_home
                 .as_ref()
                 .map(|home| home.join("opsweek/config.toml")),
         ];
         let named = flag.or(env.config.as_deref());
-        let found = custom.iter().flatten().find(|path| path.exists());
+        let found = usual.iter().flatten().find(|path| path.exists());
         let Some(path) = named.or(found.map(PathBuf::as_path)) else {
-            let tried: Vec<String> = custom
+            let tried: Vec<String> = usual
                 .iter()
                 .flatten()
                 .map(|path| path.display().to_string())
@@ -55,17 +59,17 @@ impl<S: DeserializeOwned + Default> Config<S> {
                     .hint("name one by --config FILE or OPSWEEK_CONFIG"),
             );
         };
-        Self::read(path, tool)
-    }
-
-    /// Reads the file `path`; the tool's own section is the one called `tool`.
-    pub fn read(path: &Path, tool: &str) -> Result<Self, CliError> {
         let text = std::fs::read_to_string(path).map_err(|source| {
             CliError::usage(format!("configuration {}", path.display())).because(&source)
         })?;
-        Self::parse(path, &text, tool)
+        Ok(Self {
+            home: env.home.clone(),
+            ssh_agent: env.ssh_agent.clone(),
+            ..Self::parse(path, &text, tool)?
+        })
     }
 
+    /// The tool's own section is the one called `tool`.
     fn parse(path: &Path, text: &str, tool: &str) -> Result<Self, CliError> {
         let fail = |error: &toml::de::Error, table: Option<&DeTable<'_>>| {
             explain(path, text, error, table, tool)
@@ -87,6 +91,8 @@ impl<S: DeserializeOwned + Default> Config<S> {
             path: path.to_owned(),
             settings,
             tool,
+            home: None,
+            ssh_agent: None,
         })
     }
 

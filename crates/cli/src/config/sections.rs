@@ -86,7 +86,7 @@ pub struct Fleet {
     pub hosts: Vec<String>,
     /// Names for host sets.
     pub groups: BTreeMap<String, String>,
-    /// The socket of the ssh agent.
+    /// The socket of the ssh agent; else the caller's own.
     pub agent: Option<PathBuf>,
     /// How many hosts at once.
     pub concurrency: Option<Count>,

@@ -189,8 +189,10 @@ impl<T: Tool> Run<'_, T> {
         let cx = Cx::new(watch.clone(), self.shell.cancel.clone());
         // A look changes nothing: it can be dropped wherever it is.
         let found = tokio::select! {
-            found = self.procedure.discover(&self.world, &cx) => found,
+            // First: a look that ended because it was told to is no whole one.
+            biased;
             () = self.shell.cancel.cancelled() => Err(Failure::interrupted()),
+            found = self.procedure.discover(&self.world, &cx) => found,
         };
         watch.clear();
         found.map_err(|failure| {
@@ -291,10 +293,11 @@ impl<T: Tool> Run<'_, T> {
     /// answer fails its own lane later; a system without a lane is needed now.
     async fn same_world(&self, plan: &Plan<Action<T>>) -> Result<(), CliError> {
         let (now, gaps) = tokio::select! {
-            now = self.procedure.identities(&self.world, plan) => now,
+            biased;
             () = self.shell.cancel.cancelled() => {
                 return Err(CliError::new(Exit::Incomplete, "stopped before anything was begun"));
             }
+            now = self.procedure.identities(&self.world, plan) => now,
         };
         for (name, was) in &plan.world {
             let is = match now.get(name) {

@@ -144,10 +144,9 @@ impl Desk {
             terminal: paper.clone(),
             env: Env {
                 config: Some(self.path("config.toml")),
-                config_home: None,
                 by: "elvis@stat1008".into(),
                 uid: self.uid,
-                crash: None,
+                ..Env::default()
             },
             cancel: CancellationToken::new(),
         };
