@@ -82,7 +82,7 @@ pub struct Metastore {
 pub struct Fleet {
     /// The settings of ssh; else those that ssh finds itself.
     pub ssh_config: Option<PathBuf>,
-    /// Host sets: `stat10[08-11].eqiad.wmnet`, `@workers`.
+    /// Host sets, taken together in this order: `stat10[08-11].eqiad.wmnet`, `@workers`.
     pub hosts: Vec<String>,
     /// Names for host sets.
     pub groups: BTreeMap<String, String>,
