@@ -1,1 +1,3 @@
 //! opsweek-sandbox.
+pub mod hosts;
+pub mod process;
