@@ -1,1 +1,3 @@
 //! opsweek-core.
+
+pub mod services;
