@@ -1,3 +1,4 @@
 //! opsweek-core.
 pub mod engine;
 pub mod procedures;
+pub mod services;

@@ -1,0 +1,3 @@
+//! What each system can tell and can change. Services know nothing of plans or procedures.
+
+pub mod fleet;
