@@ -24,11 +24,9 @@ fn with_agent(world: &World, options: &str) -> Fleet {
 #[tokio::test]
 async fn a_refused_port_a_silent_one_and_no_name_are_told_apart() {
     let mut world = World::new();
-    let closed = world.host_block("web1", free_port());
-    world.append("ssh_config", &closed);
+    world.configure("web1", free_port());
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let block = world.host_block("web2", silent.local_addr().unwrap().port());
-    world.append("ssh_config", &block);
+    world.configure("web2", silent.local_addr().unwrap().port());
     world.append(
         "ssh_config",
         "Host web3.example.org\n  HostName web3.invalid\n",
@@ -267,11 +265,16 @@ async fn the_agents_identities_are_tried_in_turn() {
     let error = knock(&with_agent(&world, "")).await.unwrap_err();
     assert!(matches!(error, Error::AuthRefused { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("IdentitiesOnly"));
-    let named = format!(
+    let only_the_eighth = format!(
         "IdentitiesOnly yes\nIdentityFile {}.pub",
         world.shown("agent8")
     );
-    assert!(knock(&with_agent(&world, &named)).await.unwrap().success());
+    assert!(
+        knock(&with_agent(&world, &only_the_eighth))
+            .await
+            .unwrap()
+            .success()
+    );
     let without = with_agent(&world, "IdentityAgent none");
     assert!(matches!(
         knock(&without).await,
@@ -290,7 +293,7 @@ async fn an_agent_that_never_answers_does_not_hold_us() {
     });
     let start = Instant::now();
     let error = knock(&fleet).await.unwrap_err();
-    assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
+    assert!(matches!(error, Error::Hung { .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(4));
     // Lets the thread go that waits for it.
     drop(agent);
@@ -333,7 +336,6 @@ async fn a_host_behind_jump_hosts_is_reached_through_them() {
     let port = world.serve("web1", &["ed25519"], "");
     world.serve("bastion1", &["ed25519"], "");
     world.serve("bastion2", &["ed25519"], "");
-    let show = || Command::script("echo $SSH_CONNECTION", [""; 0]);
     for jump in [
         "bastion1.example.org",
         "bastion1.example.org,bastion2.example.org",
@@ -341,25 +343,21 @@ async fn a_host_behind_jump_hosts_is_reached_through_them() {
         let fleet = world.fleet(&format!(
             "Host web1.example.org\n  ProxyJump {jump}\nHost *"
         ));
-        let output = run(&fleet, "web1", show()).await.unwrap();
-        let from = String::from_utf8(output.stdout).unwrap();
-        // The far end of the connection is the last jump host's session, not this process.
-        let peer = from.split(' ').nth(1).unwrap();
-        let owner = sh("ss", &["-tnpH", "sport", "=", peer]);
-        assert!(owner.contains("sshd"), "{jump}: {owner}");
-        let hosts = format!("{:?}", fleet.hosts(Some("web1.example.org")).unwrap());
-        assert!(hosts.contains("web1"));
+        let output = knock(&fleet).await.unwrap();
+        assert!(output.success());
+        // The jump hosts were used, and no more of them than named.
+        for bastion in ["bastion1", "bastion2"] {
+            let used = world
+                .read(&format!("{bastion}.log"))
+                .contains("Accepted publickey");
+            assert_eq!(used, jump.contains(bastion), "{jump} {bastion}");
+        }
     }
     let options = format!(
         "Host web1.example.org\n  ProxyCommand ssh -F {} -W %h:%p bastion1.example.org\nHost *",
         world.config("").ssh_config.display()
     );
-    assert!(
-        run(&world.fleet(&options), "web1", show())
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(knock(&world.fleet(&options)).await.unwrap().success());
     world.stop("bastion1");
     let fleet = world.fleet("Host web1.example.org\n  ProxyJump bastion1.example.org\nHost *");
     let error = knock(&fleet).await.unwrap_err();

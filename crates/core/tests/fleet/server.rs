@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use opsweek_core::services::fleet::{Config, Fleet, HostName};
 use tempfile::TempDir;
 
 /// Runs a program to its end and gives its stdout.
-pub fn sh(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn sh(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -24,7 +24,7 @@ pub fn sh(program: &str, arguments: &[&str]) -> String {
 }
 
 /// A process that ends with its owner.
-pub struct Process(pub Child);
+pub(crate) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -34,26 +34,25 @@ impl Drop for Process {
 }
 
 /// A folder with keys, and the servers that accept them.
-pub struct World {
-    pub dir: TempDir,
-    pub user: String,
+pub(crate) struct World {
+    dir: TempDir,
+    pub(crate) user: String,
     servers: Vec<Server>,
 }
 
-pub struct Server {
-    pub name: String,
-    pub port: u16,
+struct Server {
+    name: String,
     process: Process,
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 impl World {
     /// A folder with the key `id`, which its servers accept.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self {
             dir: TempDir::new().unwrap(),
             user: sh("id", &["-un"]),
@@ -64,24 +63,24 @@ impl World {
         world
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn shown(&self, name: &str) -> String {
+    pub(crate) fn shown(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub fn append(&self, name: &str, text: &str) {
+    pub(crate) fn append(&self, name: &str, text: &str) {
         let mut file = fs::File::options()
             .append(true)
             .create(true)
@@ -90,7 +89,7 @@ impl World {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    pub fn keygen(&self, name: &str, kind: &str, passphrase: &str) {
+    pub(crate) fn keygen(&self, name: &str, kind: &str, passphrase: &str) {
         let file = self.shown(name);
         sh(
             "ssh-keygen",
@@ -100,7 +99,7 @@ impl World {
 
     /// Starts an sshd named `NAME.example.org`, with one key of each given type, on record under
     /// `known_hosts`, and in the ssh configuration.
-    pub fn serve(&mut self, name: &str, key_types: &[&str], extra: &str) -> u16 {
+    pub(crate) fn serve(&mut self, name: &str, key_types: &[&str], extra: &str) -> u16 {
         let port = free_port();
         let mut config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
@@ -113,13 +112,12 @@ impl World {
             if !self.path(&key).exists() {
                 self.keygen(&key, kind, "");
             }
-            config += &format!("HostKey {}\n", self.shown(&key));
+            config.extend(["HostKey ", &self.shown(&key), "\n"]);
             let line = self.known_line(name, kind, port);
             self.append("known_hosts", &line);
         }
         self.write(&format!("{name}.conf"), &config);
-        let host = self.host_block(name, port);
-        self.append("ssh_config", &host);
+        self.configure(name, port);
         // sshd wants this folder of its package when it runs as root.
         if self.user == "root" {
             fs::create_dir_all("/run/sshd").unwrap();
@@ -134,7 +132,6 @@ impl World {
             .unwrap();
         self.servers.push(Server {
             name: name.to_owned(),
-            port,
             process: Process(process),
         });
         self.await_banner(port, name);
@@ -156,24 +153,25 @@ impl World {
         }
     }
 
-    pub fn known_line(&self, name: &str, kind: &str, port: u16) -> String {
+    pub(crate) fn known_line(&self, name: &str, kind: &str, port: u16) -> String {
         let key = self.read(&format!("{name}_{kind}.pub"));
         let mut words = key.split(' ');
         let (kind, key) = (words.next().unwrap(), words.next().unwrap());
         format!("[127.0.0.1]:{port} {kind} {key}\n")
     }
 
-    /// The block of a host that listens on a port of 127.0.0.1.
-    pub fn host_block(&self, name: &str, port: u16) -> String {
-        format!("Host {name}.example.org\n  HostName 127.0.0.1\n  Port {port}\n")
+    /// Puts a host that listens on a port of 127.0.0.1 into the ssh configuration.
+    pub(crate) fn configure(&self, name: &str, port: u16) {
+        let block = format!("Host {name}.example.org\n  HostName 127.0.0.1\n  Port {port}\n");
+        self.append("ssh_config", &block);
     }
 
     /// The fleet of the servers started so far; `options` go for all hosts, before the defaults.
-    pub fn fleet(&self, options: &str) -> Fleet {
+    pub(crate) fn fleet(&self, options: &str) -> Fleet {
         Fleet::new(self.config(options))
     }
 
-    pub fn config(&self, options: &str) -> Config {
+    pub(crate) fn config(&self, options: &str) -> Config {
         let name = format!("config{}", fs::read_dir(self.dir.path()).unwrap().count());
         self.write(
             &name,
@@ -193,7 +191,7 @@ impl World {
     }
 
     /// Starts an agent with these keys.
-    pub fn agent(&self, keys: &[&str]) -> Process {
+    pub(crate) fn agent(&self, keys: &[&str]) -> Process {
         let socket = self.shown("agent");
         let child = Command::new("ssh-agent")
             .args(["-D", "-a", &socket])
@@ -219,20 +217,16 @@ impl World {
         agent
     }
 
-    pub fn stop(&mut self, name: &str) {
+    pub(crate) fn stop(&mut self, name: &str) {
         self.servers.retain(|server| server.name != name);
     }
 
-    pub fn pid(&self, name: &str) -> u32 {
+    pub(crate) fn pid(&self, name: &str) -> u32 {
         let server = self.servers.iter().find(|server| server.name == name);
         server.unwrap().process.0.id()
     }
 }
 
-pub fn host(name: &str) -> HostName {
+pub(crate) fn host(name: &str) -> HostName {
     HostName::parse(&format!("{name}.example.org")).unwrap()
-}
-
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }

@@ -7,7 +7,7 @@ use opsweek_core::services::fleet::{Command, Deadlines, Error, Exit};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::server::host;
+use super::server::{host, sh};
 use super::{LONG, one_server, text};
 
 const DEADLINES: Deadlines = Deadlines {
@@ -57,14 +57,14 @@ async fn a_download_ends_with_its_consumer_its_deadline_and_its_host() {
     let (_world, fleet) = one_server();
     let token = CancellationToken::new();
     let endless = Command::new(["cat", "/dev/zero"]);
-    let (sink, taken) = mpsc::channel(1);
-    drop(taken);
+    let (sink, consumer) = mpsc::channel(1);
+    drop(consumer);
     let result = fleet
         .download(&host("web1"), &endless, DEADLINES, sink, &token)
         .await;
     assert!(matches!(result, Err(Error::Cancelled { .. })), "{result:?}");
 
-    let (sink, _taken) = mpsc::channel(1);
+    let (sink, _consumer) = mpsc::channel(1);
     let short = Deadlines {
         total: Duration::from_millis(500),
         ..DEADLINES
@@ -74,12 +74,15 @@ async fn a_download_ends_with_its_consumer_its_deadline_and_its_host() {
         .await;
     assert!(matches!(result, Err(Error::Deadline { .. })), "{result:?}");
 
-    let (sink, mut taken) = mpsc::channel(1);
+    let (sink, mut consumer) = mpsc::channel(1);
     let idle = Deadlines {
         idle: Duration::from_millis(500),
         ..DEADLINES
     };
-    let silent = Command::script("echo some; sleep 60", [""; 0]);
+    let silent = Command::script(
+        "echo some; while kill -0 $(ps -o ppid= -p $PPID) 2>/dev/null; do sleep 0.1; done",
+        [""; 0],
+    );
     let result = fleet
         .download(&host("web1"), &silent, idle, sink, &token)
         .await;
@@ -87,11 +90,11 @@ async fn a_download_ends_with_its_consumer_its_deadline_and_its_host() {
         matches!(result, Err(Error::Deadline { after, .. }) if after == idle.idle),
         "{result:?}"
     );
-    assert_eq!(taken.recv().await.unwrap(), "some\n");
+    assert_eq!(consumer.recv().await.unwrap(), "some\n");
 
-    let (sink, mut taken) = mpsc::channel(1);
-    let drain = tokio::spawn(async move { while taken.recv().await.is_some() {} });
-    let script = "head -c 3000000 /dev/zero; kill -KILL $(ps -o ppid= -p $PPID); sleep 60";
+    let (sink, mut consumer) = mpsc::channel(1);
+    let drain = tokio::spawn(async move { while consumer.recv().await.is_some() {} });
+    let script = "head -c 3000000 /dev/zero; kill -KILL $(ps -o ppid= -p $PPID)";
     let broken = Command::script(script, [""; 0]);
     let result = fleet
         .download(&host("web1"), &broken, DEADLINES, sink, &token)
@@ -102,7 +105,7 @@ async fn a_download_ends_with_its_consumer_its_deadline_and_its_host() {
 
 #[tokio::test]
 async fn what_is_uploaded_arrives_whole() {
-    let (_world, fleet) = one_server();
+    let (world, fleet) = one_server();
     let token = CancellationToken::new();
     let (source, stream) = mpsc::channel(2);
     let feed = tokio::spawn(async move {
@@ -122,13 +125,12 @@ async fn what_is_uploaded_arrives_whole() {
     assert!(finished.exit.success());
     assert_eq!(finished.bytes, 300 * 70_001);
     assert_eq!(finished.stderr.len(), 100_000);
-    let mut expected = Vec::new();
-    for number in 0..300_u16 {
-        expected.extend(vec![number.to_le_bytes()[0]; 70_001]);
-    }
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(&expected);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(text(&finished.stdout), format!("{hex}  -"));
+    let same: Vec<u8> = (0..300_u16)
+        .flat_map(|number| vec![number.to_le_bytes()[0]; 70_001])
+        .collect();
+    std::fs::write(world.path("same"), same).unwrap();
+    let local = sh("sh", &["-c", "sha256sum <\"$0\"", &world.shown("same")]);
+    assert_eq!(text(&finished.stdout), local);
 }
 
 #[tokio::test]

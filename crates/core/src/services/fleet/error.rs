@@ -124,12 +124,22 @@ pub enum Error {
         /// Encrypted, or unreadable.
         reason: &'static str,
     },
-    /// Time was up. The command, when one was started, may still be running.
+    /// No connection came about in time; nothing was run.
+    #[error("{host}: {what} within {after:?}")]
+    Hung {
+        /// The host.
+        host: HostName,
+        /// What had not come about.
+        what: &'static str,
+        /// The time allowed.
+        after: Duration,
+    },
+    /// The command's time was up, or its stream's; it may still be running.
     #[error("{host}: {what} within {after:?}")]
     Deadline {
         /// The host.
         host: HostName,
-        /// What had not come about, such as "no end of the command".
+        /// What had not come about.
         what: &'static str,
         /// The time allowed.
         after: Duration,
@@ -204,7 +214,6 @@ impl Error {
             Self::InvalidSet { .. } | Self::NoHosts { .. } => said(
                 "write sets as stat10[08-11].eqiad.wmnet,@group,!stat1009.eqiad.wmnet; groups are in the configuration",
             ),
-            Self::InvalidHost { .. } | Self::InvalidCommand { .. } => None,
             Self::Settings { host, .. } => Some(format!("try: ssh -G {host}")),
             Self::Refused { .. } => {
                 said("check that the host is up and that sshd listens on this port")
@@ -248,6 +257,7 @@ impl Error {
                 "put the key into the agent: ssh-add {}",
                 quote(&path.display().to_string()).unwrap_or_default()
             )),
+            Self::Hung { .. } => said("the host, its jump host or the ssh agent hangs; try ssh -v"),
             Self::Deadline { host, .. } => Some(format!(
                 "look on the host whether it still runs: ssh {host} ps -ef"
             )),
@@ -258,7 +268,10 @@ impl Error {
                 said("the ssh account needs a NOPASSWD rule in sudoers for this user and command")
             }
             Self::OutputTooLarge { .. } => said("narrow the question, or stream the output"),
-            Self::Cancelled { .. } | Self::NotStarted { .. } => None,
+            Self::InvalidHost { .. }
+            | Self::InvalidCommand { .. }
+            | Self::Cancelled { .. }
+            | Self::NotStarted { .. } => None,
         }
     }
 }

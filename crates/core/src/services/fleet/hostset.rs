@@ -1,6 +1,6 @@
 //! The language of host sets: `stat10[08-11].eqiad.wmnet,@clients,!stat1009.eqiad.wmnet`.
 //!
-//! A subset of ClusterShell's node sets, as operators know them from clush and cumin: comma or
+//! A subset of `ClusterShell`'s node sets, as operators know them from clush and cumin: comma or
 //! blank for "and these", `!` or a leading `-` for "but not these", `&` for "only these", several
 //! bracket groups a name, zero padding kept, `[0-9/2]` steps, `@name` for configured groups.
 //! Operators apply from left to right.
@@ -113,7 +113,7 @@ struct Expander<'a> {
     known: BTreeMap<&'a str, BTreeSet<HostName>>,
 }
 
-impl<'a> Expander<'a> {
+impl Expander<'_> {
     fn expression(&mut self, expression: &str) -> Result<BTreeSet<HostName>, Error> {
         let mut set = BTreeSet::new();
         for (operator, element) in elements(expression)? {
@@ -188,7 +188,7 @@ fn elements(expression: &str) -> Result<Vec<(Operator, &str)>, Error> {
         }
         // A hyphen removes only at the start of an element; elsewhere it is part of a name.
         let next = match byte {
-            None | Some(b',') | Some(b' ' | b'\t' | b'\n') => None,
+            None | Some(b',' | b' ' | b'\t' | b'\n') => None,
             Some(b'!') => Some(Operator::Remove),
             Some(b'&') => Some(Operator::Keep),
             Some(b'-') if start == at => Some(Operator::Remove),
@@ -200,10 +200,10 @@ fn elements(expression: &str) -> Result<Vec<(Operator, &str)>, Error> {
                 &expression[start..at],
             ));
         }
-        if let Some(next) = next {
-            if operator.replace(next).is_some() {
-                return Err(invalid(expression, "two operators in a row"));
-            }
+        if let Some(next) = next
+            && operator.replace(next).is_some()
+        {
+            return Err(invalid(expression, "two operators in a row"));
         }
         start = at + 1;
     }
@@ -277,11 +277,14 @@ fn padded(digits: &str) -> bool {
     digits.len() > 1 && digits.starts_with('0')
 }
 
-/// A piece of a name: text, or a set of numbers as written, held by value and then by width.
+/// Numbers as written: by value, then by width.
+type Numbers = BTreeSet<(u64, usize)>;
+
+/// A piece of a name, or of a set of names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
     Text(String),
-    Numbers(BTreeSet<(u64, usize)>),
+    Numbers(Numbers),
 }
 
 fn pieces(name: &str) -> Vec<Piece> {
@@ -316,8 +319,7 @@ pub fn fold<'a>(names: impl IntoIterator<Item = &'a HostName>) -> String {
     // Names that differ in one number only become one set; sets that differ in one other number
     // only become one set in the next round. The last number of a name counts fastest.
     for at in (0..longest).rev() {
-        let mut merged: BTreeMap<(Vec<Piece>, Vec<Piece>), BTreeSet<(u64, usize)>> =
-            BTreeMap::new();
+        let mut merged: BTreeMap<(Vec<Piece>, Vec<Piece>), Numbers> = BTreeMap::new();
         let mut untouched = Vec::new();
         for set in sets {
             let Some(Piece::Numbers(numbers)) = set.get(at) else {
@@ -348,7 +350,7 @@ fn written(set: &[Piece]) -> String {
         .collect()
 }
 
-fn ranges(numbers: &BTreeSet<(u64, usize)>) -> String {
+fn ranges(numbers: &Numbers) -> String {
     // Each run is its first number, its last number, and the width its numbers are padded to.
     let mut runs: Vec<(String, String, u64, usize)> = Vec::new();
     for &(value, len) in numbers {

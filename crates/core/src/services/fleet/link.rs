@@ -40,15 +40,28 @@ pub(super) struct Limits {
     pub(super) end: Instant,
     pub(super) after: Duration,
     /// What has not come about when the time is up.
-    pub(super) what: &'static str,
+    what: &'static str,
+    /// Whether the command may have been started.
+    running: bool,
     pub(super) cancel: CancellationToken,
 }
 
 impl Limits {
-    pub(super) fn new(
+    /// For the way to an open channel.
+    pub(super) fn connecting(host: &HostName, after: Duration, cancel: &CancellationToken) -> Self {
+        Self::new(host, after, "the connection was not made", false, cancel)
+    }
+
+    /// For a command.
+    pub(super) fn running(host: &HostName, after: Duration, cancel: &CancellationToken) -> Self {
+        Self::new(host, after, "the command did not end", true, cancel)
+    }
+
+    fn new(
         host: &HostName,
         after: Duration,
         what: &'static str,
+        running: bool,
         cancel: &CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -60,6 +73,7 @@ impl Limits {
                 .unwrap_or(now + Duration::from_hours(24)),
             after,
             what,
+            running,
             cancel: cancel.clone(),
         }
     }
@@ -78,11 +92,12 @@ impl Limits {
         Ok(left)
     }
 
-    pub(super) fn expired(&self) -> Error {
-        Error::Deadline {
-            host: self.host.clone(),
-            what: self.what,
-            after: self.after,
+    fn expired(&self) -> Error {
+        let (host, what, after) = (self.host.clone(), self.what, self.after);
+        if self.running {
+            Error::Deadline { host, what, after }
+        } else {
+            Error::Hung { host, what, after }
         }
     }
 }
@@ -175,15 +190,17 @@ impl ProxyProcess {
                     }
                     None => hosts,
                 };
-                let target = match settings.hostname.contains(':') {
-                    true => format!("[{}]:{}", settings.hostname, settings.port),
-                    false => address.clone(),
+                let target = if settings.hostname.contains(':') {
+                    format!("[{}]:{}", settings.hostname, settings.port)
+                } else {
+                    address.clone()
                 };
                 command.arg("-W").arg(target).arg("--");
                 // A URI is the one form in which ssh takes a destination with a port.
-                command.arg(match last.starts_with("ssh://") {
-                    true => last.to_owned(),
-                    false => format!("ssh://{last}"),
+                command.arg(if last.starts_with("ssh://") {
+                    last.to_owned()
+                } else {
+                    format!("ssh://{last}")
                 });
                 command
             }
@@ -197,7 +214,7 @@ impl ProxyProcess {
             Some(socket) => command.env("SSH_AUTH_SOCK", socket),
             None => command.env_remove("SSH_AUTH_SOCK"),
         };
-        let start = || -> io::Result<(UnixStream, Self)> {
+        let mut start = || -> io::Result<(UnixStream, Self)> {
             let (ours, theirs) = UnixStream::pair()?;
             let (stderr, their_stderr) = UnixStream::pair()?;
             stderr.set_nonblocking(true)?;
@@ -210,7 +227,6 @@ impl ProxyProcess {
             let child = command.spawn()?;
             Ok((ours, Self { child, stderr }))
         };
-        let mut start = start;
         let (socket, proxy) = start().map_err(|e| Error::Unreachable {
             host: host.clone(),
             reason: "the proxy of its ssh settings did not start".to_owned(),

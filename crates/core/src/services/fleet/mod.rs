@@ -111,7 +111,7 @@ pub struct Deadlines {
 
 /// Connections kept for further commands: this many, this long.
 const IDLE_LINKS: usize = 256;
-const IDLE_TIME: Duration = Duration::from_secs(60);
+const IDLE_TIME: Duration = Duration::from_mins(1);
 
 /// The hosts and the connections to them. Clones share both.
 #[derive(Clone)]
@@ -311,7 +311,7 @@ impl Fleet {
             Some(open) => open,
             None => self.connect(host, &permit, &cancel).await?,
         };
-        let limits = Limits::new(host, work.total, "the command did not end", &cancel);
+        let limits = Limits::running(host, work.total, &cancel);
         let (mut link, done) = blocking(host, &permit, move || {
             let done = exchange::run(&link, channel, exchange, &limits)?;
             Ok((link, done))
@@ -354,7 +354,7 @@ impl Fleet {
             return None;
         }
         let deadline = self.0.config.connect_deadline;
-        let limits = Limits::new(host, deadline, "no channel was opened", cancel);
+        let limits = Limits::connecting(host, deadline, cancel);
         let open = blocking(host, permit, move || {
             let channel = link.channel(&limits)?;
             Ok((link, channel))
@@ -369,7 +369,7 @@ impl Fleet {
         cancel: &CancellationToken,
     ) -> Result<(Link, Channel), Error> {
         let deadline = self.0.config.connect_deadline;
-        let limits = Limits::new(host, deadline, "the connection was not made", cancel);
+        let limits = Limits::connecting(host, deadline, cancel);
         let settings = tokio::select! {
             settings = self.settings(host) => settings?,
             () = cancel.cancelled() => return Err(Error::Cancelled { host: host.clone() }),
@@ -388,7 +388,7 @@ impl Fleet {
         tokio::select! {
             open = work => open,
             () = tokio::time::sleep_until((limits.end + AGENT_GRACE).into()) => {
-                Err(Error::Deadline {
+                Err(Error::Hung {
                     host: host.clone(),
                     what: "the ssh agent did not answer",
                     after: deadline,

@@ -59,9 +59,9 @@ pub(super) async fn ask(config: &Config, host: &HostName) -> Result<Answer, Erro
     };
     let output = tokio::time::timeout(config.connect_deadline, command.output())
         .await
-        .map_err(|_| Error::Deadline {
+        .map_err(|_| Error::Hung {
             host: host.clone(),
-            what: "no answer from ssh -G",
+            what: "ssh -G did not answer",
             after: config.connect_deadline,
         })?
         .map_err(|e| fault(format!("{program} did not start"), Some(e)))?;
@@ -152,7 +152,7 @@ impl Settings {
     }
 }
 
-/// What the `%` tokens and the `~` of ssh_config stand for (ssh_config(5), TOKENS).
+/// What the `%` tokens and the `~` of an ssh configuration stand for (`ssh_config(5)`, TOKENS).
 struct Tokens<'a> {
     hostname: &'a str,
     port: &'a str,
