@@ -1,2 +1,115 @@
-//! The `offboard` tool.
-fn main() {}
+//! `offboard`: finds what a user who left has lying about on the platform, and archives it.
+
+use std::process::ExitCode;
+
+use opsweek_cli::{CliError, Config, Exit, Tool, World};
+use opsweek_core::actions::Action;
+use opsweek_core::actions::guard::UserName;
+use opsweek_core::engine::Plan;
+use opsweek_core::procedures::offboard::policy::Policy;
+use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request};
+
+/// What becomes of homes on hosts.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum HostHomes {
+    /// Into the archive, then removed.
+    Archive,
+    /// A listing into the archive, then removed.
+    Delete,
+    /// They stay.
+    Keep,
+}
+
+#[derive(clap::Args)]
+struct Args {
+    /// The user's name
+    #[arg(value_parser = user)]
+    user: UserName,
+    /// Archive what is found: HDFS home, databases, homes on hosts
+    #[arg(long)]
+    archive: bool,
+    /// Who gets the user's tables in others' databases
+    #[arg(long, value_name = "USER", requires = "archive", value_parser = user)]
+    new_owner: Option<UserName>,
+    /// Point others' tables whose files are inside the user's places to the archive
+    #[arg(long, requires = "archive")]
+    relocate: bool,
+    /// What becomes of homes on hosts
+    #[arg(
+        long,
+        value_name = "WHAT",
+        requires = "archive",
+        default_value = "archive"
+    )]
+    host_homes: HostHomes,
+    /// End left-over processes and lingering services
+    #[arg(long, requires = "archive")]
+    stop_processes: bool,
+    /// Go on although the user seems to be active
+    #[arg(long, requires = "archive")]
+    even_if_active: bool,
+}
+
+fn user(text: &str) -> Result<UserName, String> {
+    UserName::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+struct Offboarding;
+
+impl Tool for Offboarding {
+    const NAME: &'static str = "offboard";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str =
+        "Finds what a user who left has lying about on the platform, and archives it";
+    type Args = Args;
+    type Section = Policy;
+    type Procedure = Offboard;
+
+    fn request(args: Args, config: &Config<Policy>) -> Result<Offboard, CliError> {
+        let intent = if args.archive {
+            Intent::Archive
+        } else {
+            Intent::Look
+        };
+        let request = Request {
+            user: args.user,
+            intent,
+            even_if_active: args.even_if_active,
+            stop_processes: args.stop_processes,
+            new_owner: args.new_owner,
+            relocate: args.relocate,
+            host_homes: match args.host_homes {
+                HostHomes::Archive => Homes::Archive,
+                HostHomes::Delete => Homes::Delete,
+                HostHomes::Keep => Homes::Keep,
+            },
+        };
+        procedure(request, config)
+    }
+
+    fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Offboard, CliError> {
+        let user = UserName::try_from(plan.subject.clone())
+            .map_err(|error| CliError::new(Exit::Drifted, error.to_string()))?;
+        let request = Request {
+            intent: Intent::Archive,
+            ..Request::look(user)
+        };
+        procedure(request, config)
+    }
+
+    async fn world(_: &Offboard, config: &Config<Policy>) -> Result<World<Self>, CliError> {
+        config.world(config.tool.guard())
+    }
+}
+
+fn procedure(request: Request, config: &Config<Policy>) -> Result<Offboard, CliError> {
+    Ok(Offboard::new(
+        request,
+        config.tool.clone(),
+        config.admins(),
+    )?)
+}
+
+fn main() -> ExitCode {
+    opsweek_cli::run::<Offboarding>()
+}

@@ -1,4 +1,5 @@
 //! opsweek-core.
+pub mod actions;
 pub mod engine;
 pub mod procedures;
 pub mod services;

@@ -4,6 +4,7 @@
 mod sections;
 #[cfg(test)]
 mod tests;
+mod world;
 
 use std::num::NonZero;
 use std::ops::Range;

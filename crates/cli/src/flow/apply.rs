@@ -12,7 +12,7 @@ use opsweek_core::engine::{
 };
 use opsweek_core::procedures::Procedure;
 
-use super::{Action, Run, Shell, ran};
+use super::{Action, Run, Shell, judge, ran};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::plan_file;
@@ -189,7 +189,7 @@ impl<T: Tool> Run<'_, T> {
                 return error.exit();
             }
         };
-        let report = self.procedure.report(&inventory);
+        let report = self.report(&inventory);
         self.out.show(&Document {
             title: format!("What is left: {}", report.document.title),
             ..report.document.clone()
@@ -197,7 +197,7 @@ impl<T: Tool> Run<'_, T> {
         if let Err(error) = self.out.put("left", &report) {
             self.shell.fail(&error);
         }
-        match self.judge(&report) {
+        match judge(&report) {
             Exit::Pending if ran != Exit::Done => Exit::Done,
             found => found,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use opsweek_core::engine::render::{self, clean};
-use opsweek_core::engine::{Act, Cx, Failure, Outcome, Outcomes, Plan, check, lint};
+use opsweek_core::engine::{Act, Cx, Failure, Gap, Outcome, Outcomes, Plan, check, lint};
 use opsweek_core::procedures::{Heading, Procedure, Refusal, Report, Unplanned};
 use tokio_util::sync::CancellationToken;
 
@@ -127,11 +127,11 @@ impl<T: Tool> Run<'_, T> {
             self.tell_unfinished(None);
         }
         let inventory = self.look().await?;
-        let report = self.procedure.report(&inventory);
+        let report = self.report(&inventory);
         self.out.show(&report.document);
         self.out.put("report", &report)?;
         self.out.put("inventory", &inventory)?;
-        let found = self.judge(&report);
+        let found = judge(&report);
         if !self.procedure.wants_change() {
             return Ok(found);
         }
@@ -201,19 +201,13 @@ impl<T: Tool> Run<'_, T> {
         })
     }
 
-    /// What a look alone means for the exit code; says what it could not see.
-    fn judge(&self, report: &Report) -> Exit {
-        for gap in &report.gaps {
-            let line = format!("NOT looked at: {}: {}", gap.place, gap.why);
-            self.shell.say(&line);
-        }
-        if !report.gaps.is_empty() {
-            Exit::Incomplete
-        } else if report.leftovers {
-            Exit::Pending
-        } else {
-            Exit::Done
-        }
+    /// What a look found, with what it could not see.
+    fn report(&self, inventory: &Inventory<T>) -> Report {
+        let mut report = self.procedure.report(inventory);
+        let gaps = report.gaps.iter();
+        let lines = gaps.map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why));
+        report.document.notes.extend(lines);
+        report
     }
 
     /// Plans, asking for every choice that is missing. The inner error: all that forbids it.
@@ -232,6 +226,7 @@ impl<T: Tool> Run<'_, T> {
             let (flag, question, default) = match self.procedure.plan(inventory, &heading) {
                 Ok(plan) => return Ok(Ok(plan)),
                 Err(Unplanned::Refused(refusals)) => return Ok(Err(refusals)),
+                Err(Unplanned::Incomplete(gaps)) => return Err(unseen(&gaps)),
                 Err(Unplanned::Needs {
                     flag,
                     question,
@@ -386,4 +381,22 @@ fn ran(outcomes: &Outcomes) -> Exit {
         exit = exit.max(Exit::Partly);
     }
     exit
+}
+
+/// What a look alone means for the exit code.
+fn judge(report: &Report) -> Exit {
+    if !report.gaps.is_empty() {
+        Exit::Incomplete
+    } else if report.leftovers {
+        Exit::Pending
+    } else {
+        Exit::Done
+    }
+}
+
+/// Too little was seen to plan on.
+fn unseen(gaps: &[Gap]) -> CliError {
+    let places: Vec<&str> = gaps.iter().map(|gap| gap.place.as_str()).collect();
+    let what = format!("cannot plan without a look at {}", places.join(", "));
+    CliError::new(Exit::Incomplete, what).hint("nothing was changed; run again when it can be seen")
 }

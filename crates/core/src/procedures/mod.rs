@@ -4,6 +4,8 @@
 //! `report` and `plan` (pure: no I/O, no clock). The command line that drives them is the
 //! same for all.
 
+pub mod offboard;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -37,6 +39,8 @@ pub struct Report {
 pub enum Unplanned {
     /// Safety rules forbid it: all that do.
     Refused(Vec<Refusal>),
+    /// Too little was seen to plan on.
+    Incomplete(Vec<Gap>),
     /// A choice is missing that somebody must make.
     Needs {
         /// The flag that makes it: "--new-owner".

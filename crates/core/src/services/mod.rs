@@ -1,3 +1,5 @@
 //! What each system can tell and can change. Services know nothing of plans or procedures.
 
 pub mod fleet;
+pub mod hdfs;
+pub mod metastore;

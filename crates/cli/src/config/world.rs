@@ -1,0 +1,124 @@
+//! From the configuration to the clients of the systems. Contacts nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use opsweek_core::actions::World;
+use opsweek_core::actions::guard::Guard;
+use opsweek_core::procedures::offboard::admins::Admins;
+use opsweek_core::services::{fleet, hdfs, metastore};
+
+use super::{Config, Fleet, Hdfs, Metastore};
+use crate::error::CliError;
+
+/// How long one call to the metastore may take unless the configuration says otherwise.
+const METASTORE_DEADLINE: Duration = Duration::from_secs(60);
+/// How many connections to the metastore, likewise.
+const METASTORE_CONNECTIONS: usize = 8;
+
+impl<S> Config<S> {
+    /// The clients of all systems that have a section. [`crate::Exit::Usage`] when a section
+    /// cannot be used.
+    pub fn world(&self, guard: Guard) -> Result<World, CliError> {
+        let settings = &self.settings;
+        let hdfs = settings.hdfs.as_ref().map(|hdfs| self.hdfs(hdfs));
+        let metastore = settings
+            .metastore
+            .as_ref()
+            .map(|section| self.metastore(section));
+        let fleet = settings.fleet.as_ref().map(|fleet| self.fleet(fleet));
+        Ok(World {
+            hdfs: hdfs.transpose()?,
+            metastore: metastore.transpose()?,
+            fleet: fleet.transpose()?,
+            guard,
+        })
+    }
+
+    /// Where it is known who is active.
+    pub fn admins(&self) -> Option<Admins> {
+        self.settings.admins.as_ref().map(|admins| Admins {
+            data_file: admins.data_file.clone(),
+            max_age: admins.max_age.0,
+        })
+    }
+
+    fn unusable(&self, section: &str) -> CliError {
+        CliError::usage(format!(
+            "configuration {}: [{section}]",
+            self.path.display()
+        ))
+    }
+
+    fn user(&self, user: Option<&String>, section: &str) -> Result<String, CliError> {
+        user.cloned().ok_or_else(|| {
+            self.unusable(&format!("{section}].user is missing"))
+                .hint("name the account that acts there: who runs this tool is never taken for it")
+        })
+    }
+
+    fn hdfs(&self, section: &Hdfs) -> Result<hdfs::Hdfs, CliError> {
+        let defaults = hdfs::Config::new(self.user(section.user.as_ref(), "hdfs")?);
+        let config = hdfs::Config {
+            conf_dir: section.conf_dir.clone(),
+            url: section.url.clone(),
+            webhdfs: section.webhdfs.clone(),
+            deadline: section.deadline.map_or(defaults.deadline, |span| span.0),
+            concurrency: section
+                .concurrency
+                .map_or(defaults.concurrency, usize::from),
+            ..defaults
+        };
+        hdfs::Hdfs::connect(config).map_err(|error| {
+            let hint = error.hint();
+            let unusable = self.unusable("hdfs").because(&error);
+            hint.into_iter().fold(unusable, CliError::hint)
+        })
+    }
+
+    fn metastore(&self, section: &Metastore) -> Result<metastore::Metastore, CliError> {
+        if section.uris.is_empty() {
+            return Err(self
+                .unusable("metastore")
+                .hint("set uris = [\"thrift://HOST:9083\"]"));
+        }
+        Ok(metastore::Metastore::new(metastore::Config {
+            uris: section.uris.clone(),
+            user: self.user(section.user.as_ref(), "metastore")?,
+            deadline: section.deadline.map_or(METASTORE_DEADLINE, |span| span.0),
+            concurrency: section
+                .concurrency
+                .map_or(METASTORE_CONNECTIONS, usize::from),
+        }))
+    }
+
+    fn fleet(&self, section: &Fleet) -> Result<fleet::Fleet, CliError> {
+        let defaults = fleet::Config::default();
+        let usual = self.home.as_ref().map(|home| home.join(".ssh/config"));
+        let ssh_config: Option<PathBuf> = section
+            .ssh_config
+            .clone()
+            .or_else(|| usual.filter(|path| path.exists()));
+        let fleet = fleet::Fleet::new(fleet::Config {
+            ssh_config: ssh_config.unwrap_or(defaults.ssh_config),
+            home: self.home.clone(),
+            hosts: section.hosts.join(","),
+            groups: section.groups.clone(),
+            agent: section.agent.clone().or_else(|| self.ssh_agent.clone()),
+            concurrency: section
+                .concurrency
+                .map_or(defaults.concurrency, usize::from),
+            connect_deadline: section
+                .connect_deadline
+                .map_or(defaults.connect_deadline, |span| span.0),
+            ssh_program: defaults.ssh_program,
+        });
+        // Now, before anything is contacted, rather than in the look.
+        fleet.hosts(None).map_err(|error| {
+            let hint = error.hint();
+            let unusable = self.unusable("fleet").because(&error);
+            hint.into_iter().fold(unusable, CliError::hint)
+        })?;
+        Ok(fleet)
+    }
+}

@@ -1,0 +1,467 @@
+//! Changes of the Hive metastore. None of them ever lets it delete a file.
+
+use std::fmt::Write as _;
+
+use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::guard::{lies_in, path_fault};
+use super::lines::{Lines, body, both};
+use super::{Artefact, World};
+use crate::engine::plan::hex;
+use crate::engine::{Cx, Failure, State};
+use crate::services::hdfs::{Existing, Hdfs};
+use crate::services::metastore::{Database, Metastore, Table};
+
+/// What identifies a table: one of the same name that was made later is another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEvidence {
+    /// Its owner.
+    pub owner: String,
+    /// When it was made, in seconds since the epoch.
+    pub created: i64,
+    /// Its location as the metastore has it; views have none.
+    pub location: Option<String>,
+}
+
+impl TableEvidence {
+    /// Of this table.
+    pub fn of(table: &Table) -> Self {
+        Self {
+            owner: table.owner.clone(),
+            created: table.create_time,
+            location: table.location.clone(),
+        }
+    }
+}
+
+/// What identifies a database and the set of its tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseEvidence {
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: String,
+    /// Its location as the metastore has it.
+    pub location: String,
+    /// How many tables it has.
+    pub tables: u64,
+    /// A digest of the names and times of creation of its tables.
+    pub schema: String,
+}
+
+impl DatabaseEvidence {
+    /// Of this database with these tables.
+    pub fn of(database: &Database, tables: &[Table]) -> Self {
+        let mut lines: Vec<String> = tables
+            .iter()
+            .map(|table| format!("{}\0{}\0", table.name, table.create_time))
+            .collect();
+        lines.sort();
+        Self {
+            name: database.name.clone(),
+            owner: database.owner.clone(),
+            location: database.location.clone(),
+            tables: tables.len() as u64,
+            schema: hex(lines.concat().as_bytes()),
+        }
+    }
+}
+
+/// One change of the metastore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Writes a manifest: a compressed line of JSON for every database, table, partition.
+    Record {
+        /// Databases with all that is in them.
+        databases: Vec<String>,
+        /// Single tables: database, name.
+        tables: Vec<(String, String)>,
+        /// The manifest.
+        to: Artefact,
+    },
+    /// Points a table and its partitions to where their files were moved.
+    Relocate {
+        /// The table's database.
+        database: String,
+        /// The table.
+        table: String,
+        /// The moves, as HDFS paths: from, to.
+        moves: Vec<(String, String)>,
+        /// The table as it was found.
+        was: TableEvidence,
+    },
+    /// Gives a table to somebody else.
+    ChangeOwner {
+        /// The table's database.
+        database: String,
+        /// The table.
+        table: String,
+        /// Who has it now.
+        from: String,
+        /// Who shall have it.
+        to: String,
+        /// The table as it was found.
+        was: TableEvidence,
+    },
+    /// Drops a database with its tables; files stay where they are.
+    DropDatabase {
+        /// The database as it was found.
+        was: DatabaseEvidence,
+        /// The record of its definitions.
+        proof: String,
+    },
+}
+
+impl Action {
+    pub(super) async fn observe(&self, world: &World) -> Result<State, Failure> {
+        let metastore = world.metastore()?;
+        match self {
+            Self::Record { to, .. } => {
+                let hdfs = world.hdfs()?;
+                if to.find(hdfs).await?.is_some() {
+                    return Ok(State::Done);
+                }
+                super::hdfs::made_in(hdfs, &to.staged).await
+            }
+            Self::Relocate {
+                database,
+                table,
+                moves,
+                was,
+            } => {
+                let now = match same(metastore, database, table, was).await? {
+                    Ok(now) => now,
+                    Err(why) => return Ok(State::Drifted(why)),
+                };
+                let hdfs = world.hdfs()?;
+                let old: Vec<&str> = moves.iter().map(|(from, _)| from.as_str()).collect();
+                if !points_into(metastore, &now, &old).await? {
+                    return Ok(State::Done);
+                }
+                for (_, to) in moves {
+                    if hdfs.stat(to).await?.is_none() {
+                        return Ok(State::Waiting(to.clone()));
+                    }
+                }
+                Ok(State::Pending)
+            }
+            Self::ChangeOwner {
+                database,
+                table,
+                to,
+                was,
+                ..
+            } => {
+                let now = match same(metastore, database, table, was).await? {
+                    Ok(now) => now,
+                    Err(why) => return Ok(State::Drifted(why)),
+                };
+                Ok(if now.owner == *to {
+                    State::Done
+                } else if now.owner == was.owner {
+                    State::Pending
+                } else {
+                    State::Drifted(format!("{database}.{table} is {}'s by now", now.owner))
+                })
+            }
+            Self::DropDatabase { was, proof } => {
+                let Some(database) = metastore.database(&was.name).await? else {
+                    return Ok(State::Done);
+                };
+                if world.hdfs()?.stat(proof).await?.is_none() {
+                    return Ok(State::Waiting(proof.clone()));
+                }
+                let names = metastore.table_names(&was.name).await?;
+                let tables = metastore.tables(&was.name, &names).await?;
+                let now = DatabaseEvidence::of(&database, &tables);
+                // A drop that was cut short has dropped some of the tables.
+                let part = now.tables < was.tables;
+                let same = now == *was
+                    || part
+                        && now.owner == was.owner
+                        && now.location == was.location
+                        && tables.iter().all(|table| table.owner == was.owner);
+                Ok(if same {
+                    State::Pending
+                } else {
+                    State::Drifted(format!("database {} has changed", was.name))
+                })
+            }
+        }
+    }
+
+    pub(super) async fn apply(&self, world: &World, cx: &Cx) -> Result<Value, Failure> {
+        let metastore = world.metastore()?;
+        match self {
+            Self::Record {
+                databases,
+                tables,
+                to,
+            } => {
+                let hdfs = world.hdfs()?;
+                world.guard.hdfs(&to.staged)?;
+                record(metastore, hdfs, databases, tables, &to.staged, cx).await
+            }
+            Self::Relocate {
+                database,
+                table,
+                moves,
+                ..
+            } => {
+                let mut changed = 0;
+                for (from, to) in moves {
+                    world.guard.hdfs(to)?;
+                    changed += metastore
+                        .change_table_location(database, table, from, to)
+                        .await?;
+                }
+                Ok(json!({ "locations": changed }))
+            }
+            Self::ChangeOwner {
+                database,
+                table,
+                to,
+                ..
+            } => {
+                metastore.change_table_owner(database, table, to).await?;
+                Ok(Value::Null)
+            }
+            Self::DropDatabase { was, proof } => {
+                world.guard.database(&was.name)?;
+                if world.hdfs()?.stat(proof).await?.is_none() {
+                    return Err(Failure::drifted(format!("the proof {proof} is gone")));
+                }
+                metastore.drop_database(&was.name).await?;
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Self::Record {
+                databases,
+                tables,
+                to,
+            } => {
+                let mut what = String::new();
+                if !databases.is_empty() {
+                    let _ = write!(what, " of the databases {}", databases.join(", "));
+                }
+                if !tables.is_empty() {
+                    let names: Vec<String> = tables
+                        .iter()
+                        .map(|(db, table)| format!("{db}.{table}"))
+                        .collect();
+                    let _ = write!(what, " of the tables {}", names.join(", "));
+                }
+                format!("record all definitions{what} in {}", to.settled)
+            }
+            Self::Relocate {
+                database,
+                table,
+                moves,
+                ..
+            } => {
+                let to: Vec<&str> = moves.iter().map(|(_, to)| to.as_str()).collect();
+                format!("point {database}.{table} to {}", to.join(", "))
+            }
+            Self::ChangeOwner {
+                database,
+                table,
+                from,
+                to,
+                ..
+            } => format!("give {database}.{table} of {from} to {to}"),
+            Self::DropDatabase { was, .. } => format!(
+                "drop the database {} and its {} tables; no file is deleted",
+                was.name, was.tables
+            ),
+        }
+    }
+
+    pub(super) fn targets(&self) -> Vec<String> {
+        match self {
+            Self::Record { to, .. } => vec![format!("hdfs:{}", to.settled)],
+            Self::Relocate {
+                database, table, ..
+            } => vec![format!("hive:location of {database}.{table}")],
+            Self::ChangeOwner {
+                database, table, ..
+            } => vec![format!("hive:owner of {database}.{table}")],
+            Self::DropDatabase { was, .. } => vec![format!("hive:{}", was.name)],
+        }
+    }
+
+    pub(super) fn destroys(&self) -> Option<Vec<String>> {
+        match self {
+            Self::DropDatabase { proof, .. } => Some(vec![proof.clone()]),
+            _ => None,
+        }
+    }
+
+    pub(super) fn proves(&self) -> Vec<String> {
+        match self {
+            Self::Record { to, .. } => vec![to.settled.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn faults(&self) -> Vec<String> {
+        let paths: Vec<&str> = match self {
+            Self::Record { to, .. } => vec![&to.staged, &to.settled],
+            Self::Relocate { moves, .. } => moves
+                .iter()
+                .flat_map(|(from, to)| [from.as_str(), to])
+                .collect(),
+            Self::ChangeOwner { .. } => Vec::new(),
+            Self::DropDatabase { proof, .. } => vec![proof],
+        };
+        paths.into_iter().filter_map(path_fault).collect()
+    }
+}
+
+/// The table, if it is still the one that was planned on; else why not.
+async fn same(
+    metastore: &Metastore,
+    database: &str,
+    table: &str,
+    was: &TableEvidence,
+) -> Result<Result<Table, String>, Failure> {
+    Ok(match metastore.table(database, table).await? {
+        None => Err(format!("{database}.{table} is gone")),
+        Some(now) if now.create_time != was.created => {
+            Err(format!("{database}.{table} was dropped and made again"))
+        }
+        Some(now) => Ok(now),
+    })
+}
+
+/// Whether the table or one of its partitions has its files under one of `folders`.
+async fn points_into(
+    metastore: &Metastore,
+    table: &Table,
+    folders: &[&str],
+) -> Result<bool, Failure> {
+    let inside = |location: Option<&str>| {
+        let path = location.and_then(path_of);
+        path.is_some_and(|path| folders.iter().any(|folder| lies_in(path, folder)))
+    };
+    if inside(table.location.as_deref()) {
+        return Ok(true);
+    }
+    let mut partitions = std::pin::pin!(metastore.partitions(&table.database, &table.name));
+    while let Some(partition) = partitions.try_next().await? {
+        if inside(partition.location.as_deref()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The path in a location: of `hdfs://nn:8020/user/elvis`, `/user/elvis`. `None` for other
+/// file systems.
+pub fn path_of(location: &str) -> Option<&str> {
+    let path = match location.split_once("://") {
+        Some(("hdfs" | "viewfs", rest)) => &rest[rest.find('/')?..],
+        Some(_) => return None,
+        None => location,
+    };
+    path.starts_with('/')
+        .then(|| match path.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        })
+}
+
+async fn record(
+    metastore: &Metastore,
+    hdfs: &Hdfs,
+    databases: &[String],
+    tables: &[(String, String)],
+    to: &str,
+    cx: &Cx,
+) -> Result<Value, Failure> {
+    let (mut lines, source) = Lines::new()?;
+    let produce = async {
+        let produced = record_lines(metastore, databases, tables, &mut lines, cx).await;
+        lines.end(produced).await
+    };
+    let write = hdfs.write(to, 0o640, Existing::Refuse, body(source));
+    let (produced, written) = tokio::join!(produce, write);
+    let (count, written) = both(produced, written)?;
+    Ok(json!({ "definitions": count, "bytes": written.bytes, "sha256": written.sha256 }))
+}
+
+async fn record_lines(
+    metastore: &Metastore,
+    databases: &[String],
+    tables: &[(String, String)],
+    lines: &mut Lines,
+    cx: &Cx,
+) -> Result<(), Failure> {
+    for name in databases {
+        let Some(database) = metastore.database(name).await? else {
+            return Err(Failure::drifted(format!("database {name} is gone")));
+        };
+        lines.line(&json!({ "database": database })).await?;
+        for table in metastore.table_names(name).await? {
+            record_table(metastore, name, &table, lines, cx).await?;
+        }
+    }
+    for (database, table) in tables {
+        record_table(metastore, database, table, lines, cx).await?;
+    }
+    Ok(())
+}
+
+async fn record_table(
+    metastore: &Metastore,
+    database: &str,
+    table: &str,
+    lines: &mut Lines,
+    cx: &Cx,
+) -> Result<(), Failure> {
+    let Some(definition) = metastore.definition(database, table).await? else {
+        return Err(Failure::drifted(format!("{database}.{table} is gone")));
+    };
+    lines.line(&json!({ "table": definition })).await?;
+    let mut partitions = std::pin::pin!(metastore.partitions(database, table));
+    while let Some(partition) = partitions.try_next().await? {
+        if cx.cancel().is_cancelled() {
+            return Err(Failure::interrupted());
+        }
+        lines
+            .line(&json!({ "database": database, "table": table, "partition": partition }))
+            .await?;
+    }
+    cx.progress(lines.count(), None, "definitions");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations() {
+        for (location, path) in [
+            ("hdfs://nn:8020/user/elvis", Some("/user/elvis")),
+            ("hdfs://ns/user/elvis/", Some("/user/elvis")),
+            ("hdfs:///user/elvis", Some("/user/elvis")),
+            ("/user/elvis", Some("/user/elvis")),
+            ("hdfs://ns/", Some("/")),
+            ("hdfs://ns", None),
+            ("s3a://bucket/user/elvis", None),
+            ("file:/tmp", None),
+            ("", None),
+        ] {
+            assert_eq!(path_of(location), path, "{location}");
+        }
+    }
+}

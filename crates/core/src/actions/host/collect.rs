@@ -1,0 +1,189 @@
+//! A host's places, streamed into HDFS and proven there.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{Content, DEADLINES, Proof, command, find, run, said};
+use crate::actions::World;
+use crate::actions::host::places::Kept;
+use crate::actions::lines::body;
+use crate::engine::{Cx, Failure};
+use crate::services::fleet::{Fleet, HostName};
+use crate::services::hdfs::{Error, Existing};
+
+/// One stage: the stream, its count, the read back, the proof; all or nothing.
+#[expect(clippy::too_many_arguments, reason = "the fields of one variant")]
+pub(super) async fn collect(
+    world: &World,
+    fleet: &Fleet,
+    host: &HostName,
+    content: Content,
+    was: &Kept,
+    leave_out: &[String],
+    folder: &str,
+    cx: &Cx,
+) -> Result<Value, Failure> {
+    let hdfs = world.hdfs()?;
+    let (script, file) = match content {
+        Content::Tarball => (include_str!("collect.sh"), format!("{host}.tar.zst")),
+        Content::Listing => (include_str!("list.sh"), format!("{host}.list.zst")),
+    };
+    let find = find(was, leave_out);
+    let arguments = || find.iter().map(String::as_str);
+    let path = format!("{folder}/{file}");
+
+    let (sink, mut from_host) = mpsc::channel::<Bytes>(16);
+    let (to_hdfs, source) = mpsc::channel::<io::Result<Bytes>>(4);
+    let stream = command(script, arguments());
+    let download = fleet.download(host, &stream, DEADLINES, sink, cx.cancel());
+    let pump = async {
+        let mut sent = 0;
+        while let Some(chunk) = from_host.recv().await {
+            sent += chunk.len() as u64;
+            cx.progress(sent, None, "bytes");
+            if to_hdfs.send(Ok(chunk)).await.is_err() {
+                break;
+            }
+        }
+        // Dropping the receiver makes the download end as well.
+        drop(from_host);
+        to_hdfs
+    };
+    // The file gets its proper end only after the host has said that all went well.
+    let produce = async {
+        let (finished, to_hdfs) = tokio::join!(download, pump);
+        let finished = finished.map_err(Failure::from).and_then(|finished| {
+            if finished.exit.success() {
+                Ok(())
+            } else {
+                Err(said(host, &finished.exit, &finished.stderr))
+            }
+        });
+        if finished.is_err() {
+            let _ = to_hdfs.send(Err(io::Error::other("spoilt"))).await;
+        }
+        finished
+    };
+    let (produced, written) = tokio::join!(
+        produce,
+        hdfs.write(&path, 0o400, Existing::Replace, body(source))
+    );
+    let written = match (produced, written) {
+        (Ok(()), Ok(written)) => written,
+        // A writer that stops early breaks the stream; the cause is the writer's.
+        (_, Err(error)) if !matches!(error, Error::Input { .. }) => return Err(error.into()),
+        (Err(failure), _) => return Err(failure),
+        (_, Err(error)) => return Err(error.into()),
+    };
+
+    let expected = count(fleet, host, &find, cx).await?;
+    let entries = entries(world, &path, content).await?;
+    if entries != expected {
+        return Err(Failure::drifted(format!(
+            "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
+        )));
+    }
+    let proof = Proof {
+        file,
+        content,
+        bytes: written.bytes,
+        sha256: written.sha256,
+        entries,
+        was: was.clone(),
+    };
+    let text = serde_json::to_vec_pretty(&proof).map_err(|error| Failure::new(error, None))?;
+    let path_of_proof = format!("{folder}/{host}.json");
+    hdfs.put_bytes(&path_of_proof, &text, 0o400, Existing::Refuse)
+        .await?;
+    Ok(json!({
+        "file": path,
+        "bytes": proof.bytes,
+        "sha256": proof.sha256,
+        "entries": entries,
+    }))
+}
+
+async fn count(fleet: &Fleet, host: &HostName, find: &[String], cx: &Cx) -> Result<u64, Failure> {
+    let arguments = find.iter().map(String::as_str);
+    let printed = run(fleet, host, include_str!("count.sh"), arguments, cx).await?;
+    String::from_utf8_lossy(&printed)
+        .trim()
+        .parse()
+        .map_err(|_| Failure::new(format!("{host} counted nothing"), None))
+}
+
+/// Reads the file back from HDFS and counts what is really in it.
+async fn entries(world: &World, path: &str, content: Content) -> Result<u64, Failure> {
+    let (sender, receiver) = mpsc::channel::<Bytes>(4);
+    let counted = tokio::task::spawn_blocking(move || {
+        let reader = zstd::stream::read::Decoder::new(Chunks {
+            receiver,
+            left: Bytes::new(),
+        })?;
+        match content {
+            Content::Tarball => {
+                let mut count = 0;
+                for entry in tar::Archive::new(reader).entries()? {
+                    entry?;
+                    count += 1;
+                }
+                Ok(count)
+            }
+            Content::Listing => ends(reader),
+        }
+    });
+    let mut stream = std::pin::pin!(world.hdfs()?.read(path).await?);
+    while let Some(chunk) = stream.next().await {
+        // A reader that has seen enough, or too much, says so itself.
+        if sender.send(chunk?).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    let counted: io::Result<u64> = counted.await.map_err(|error| Failure::new(error, None))?;
+    counted.map_err(|error| {
+        let hint = "the copy is damaged and nothing was removed; run again".to_owned();
+        Failure::new(error, hint)
+    })
+}
+
+/// How many entries, each ended by NUL.
+fn ends(mut reader: impl io::Read) -> io::Result<u64> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut count = 0;
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(count),
+            n => {
+                count += buffer[..n]
+                    .iter()
+                    .map(|byte| u64::from(*byte == 0))
+                    .sum::<u64>()
+            }
+        }
+    }
+}
+
+/// The chunks of a channel as a blocking reader.
+struct Chunks {
+    receiver: mpsc::Receiver<Bytes>,
+    left: Bytes,
+}
+
+impl io::Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.left.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.left = chunk,
+                None => return Ok(0),
+            }
+        }
+        let n = self.left.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.left.split_to(n));
+        Ok(n)
+    }
+}

@@ -1,0 +1,10 @@
+# Streams the places named by find's arguments as a tar archive, compressed.
+# Arguments: find's, relative to the root. Fails when any part does: a file that changes
+# while it is read, too.
+set -u -o pipefail
+export LC_ALL=C
+cd / || exit 3
+find "$@" -print0 |
+  tar --create --file=- --format=posix --null --no-recursion --files-from=- \
+    --sparse --numeric-owner --acls --xattrs |
+  zstd --quiet --stdout -3

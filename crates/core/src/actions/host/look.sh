@@ -1,0 +1,80 @@
+# Reports what a user left on this host. Reads only.
+# Arguments: user, folder of archived homes, folders of homes ..., "--", names of secrets ...
+# Output: records of a tag and its fields, each ended by NUL; "end" comes last.
+set -u -o pipefail
+export LC_ALL=C
+user=$1 archives=$2
+shift 2
+roots=()
+while [ "$1" != -- ]; do
+  roots+=("$1")
+  shift
+done
+shift
+emit() { printf '%s\0' "$@"; }
+fail() {
+  printf '%s\n' "$1" >&2
+  exit 3
+}
+
+uid=$(id -u -- "$user" 2>/dev/null) || uid=
+emit uid "$uid"
+owner=$uid
+seen=' '
+for root in "${roots[@]}"; do
+  # /home may be a link to /srv/home: then there is one place, not two.
+  real=$(realpath -e -- "$root" 2>/dev/null) || continue
+  case $seen in *" $real "*) continue ;; esac
+  seen="$seen$real "
+  path=$real/$user
+  tomb=$real/.$user.opsweek-removing
+  if [ -d "$tomb" ] && [ ! -L "$tomb" ]; then
+    emit tomb "$tomb" "$(stat -c %d -- "$tomb")" "$(stat -c %i -- "$tomb")"
+  fi
+  [ -e "$path" ] || [ -L "$path" ] || continue
+  kind=file target=
+  if [ -L "$path" ]; then
+    kind=link
+    target=$(readlink -- "$path")
+  elif [ -d "$path" ]; then
+    kind=folder
+  fi
+  ids=$(stat -c '%u %d %i' -- "$path") || fail "cannot stat $path"
+  read -r home_uid dev ino <<<"$ids"
+  [ -n "$owner" ] || owner=$home_uid
+  counts=$(find "$path" -xdev -printf '%y %s %T@\n' | awk '
+    { if ($1 == "d") d++; else if ($1 == "f") { f++; b += $2 } else o++
+      if ($3 + 0 > t) t = $3 + 0 }
+    END { printf "%.0f %.0f %.0f %.0f %.0f", f, d, o, b, int(t) }') || fail "cannot read all of $path"
+  read -r files folders others bytes newest <<<"$counts"
+  emit home "$path" "$kind" "$target" "$home_uid" "$dev" "$ino" \
+    "$files" "$folders" "$others" "$bytes" "$newest"
+  [ "$kind" = folder ] || continue
+  # A bind mount of the same file system looks like any folder to find and rm.
+  while read -r mount; do
+    emit mount "$mount"
+  done < <(P=$path awk '$5 == ENVIRON["P"] || index($5, ENVIRON["P"] "/") == 1 { print $5 }' /proc/self/mountinfo)
+  for name in "$@"; do
+    find "$path" -mindepth 1 -maxdepth 1 -name "$name" -printf 'secret\0%p\0'
+  done
+  find "$path/.config/systemd/user" -maxdepth 2 -name '*.timer' -printf 'timer\0%p\0' 2>/dev/null
+done
+
+file() {
+  local ids
+  ids=$(stat -c '%u %d %i %s %Y' -- "$2") || fail "cannot stat $2"
+  read -r f_uid f_dev f_ino f_size f_time <<<"$ids"
+  emit "$1" "$2" "$f_uid" "$f_dev" "$f_ino" "$f_size" "$f_time"
+}
+for path in "$archives/$user"*; do
+  if [ -f "$path" ] && [ ! -L "$path" ]; then file archive "$path"; fi
+done
+path=/var/spool/cron/crontabs/$user
+if [ -f "$path" ]; then file crontab "$path"; fi
+if [ -e "/var/lib/systemd/linger/$user" ]; then emit linger; fi
+if [ -n "$owner" ]; then
+  while read -r pid tty comm; do
+    emit process "$pid" "$tty" "$comm"
+  done < <(ps -U "$owner" -o pid=,tty=,comm=)
+fi
+emit end

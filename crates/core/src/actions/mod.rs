@@ -1,0 +1,178 @@
+//! The primitive changes that plans are made of: one closed enum a service, each verb
+//! resolved by a planner, none with a choice left. And [`guard`], the safety rules that
+//! hold for all of them whatever plan they come from.
+
+pub mod guard;
+pub mod hdfs;
+pub mod hive;
+pub mod host;
+mod lines;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Act, Cx, Failure, State};
+use crate::services::fleet::Fleet;
+use crate::services::hdfs::Hdfs;
+use crate::services::metastore::Metastore;
+use guard::Guard;
+
+/// The clients of the systems that are configured, and what may be touched there.
+pub struct World {
+    /// HDFS.
+    pub hdfs: Option<Hdfs>,
+    /// The Hive metastore.
+    pub metastore: Option<Metastore>,
+    /// The hosts.
+    pub fleet: Option<Fleet>,
+    /// The safety rules.
+    pub guard: Guard,
+}
+
+impl World {
+    fn hdfs(&self) -> Result<&Hdfs, Failure> {
+        self.hdfs.as_ref().ok_or_else(|| absent("hdfs"))
+    }
+
+    fn metastore(&self) -> Result<&Metastore, Failure> {
+        self.metastore.as_ref().ok_or_else(|| absent("metastore"))
+    }
+
+    fn fleet(&self) -> Result<&Fleet, Failure> {
+        self.fleet.as_ref().ok_or_else(|| absent("fleet"))
+    }
+}
+
+fn absent(section: &str) -> Failure {
+    Failure::new(
+        format!("the plan needs {section}, which is not configured"),
+        format!("add a [{section}] section to the configuration"),
+    )
+}
+
+impl From<guard::Forbidden> for Failure {
+    fn from(error: guard::Forbidden) -> Self {
+        Self::new(
+            error,
+            "the plan asks for more than the configuration allows".to_owned(),
+        )
+    }
+}
+
+impl From<crate::services::hdfs::Error> for Failure {
+    fn from(error: crate::services::hdfs::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::metastore::Error> for Failure {
+    fn from(error: crate::services::metastore::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::fleet::Error> for Failure {
+    fn from(error: crate::services::fleet::Error) -> Self {
+        if matches!(error, crate::services::fleet::Error::Cancelled { .. }) {
+            return Self::interrupted();
+        }
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+/// An action of any service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// On HDFS.
+    Hdfs(hdfs::Action),
+    /// In the Hive metastore.
+    Hive(hive::Action),
+    /// On a host.
+    Host(host::Action),
+}
+
+impl Act for Action {
+    type World = World;
+
+    async fn observe(&self, world: &World, cx: &Cx) -> Result<State, Failure> {
+        match self {
+            Self::Hdfs(action) => action.observe(world, cx).await,
+            Self::Hive(action) => action.observe(world).await,
+            Self::Host(action) => action.observe(world, cx).await,
+        }
+    }
+
+    async fn apply(&self, world: &World, cx: &Cx) -> Result<serde_json::Value, Failure> {
+        match self {
+            Self::Hdfs(action) => action.apply(world, cx).await,
+            Self::Hive(action) => action.apply(world, cx).await,
+            Self::Host(action) => action.apply(world, cx).await,
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Self::Hdfs(action) => action.summary(),
+            Self::Hive(action) => action.summary(),
+            Self::Host(action) => action.summary(),
+        }
+    }
+
+    fn targets(&self) -> Vec<String> {
+        match self {
+            Self::Hdfs(action) => action.targets(),
+            Self::Hive(action) => action.targets(),
+            Self::Host(action) => action.targets(),
+        }
+    }
+
+    fn destroys(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Hdfs(_) => None,
+            Self::Hive(action) => action.destroys(),
+            Self::Host(action) => action.destroys(),
+        }
+    }
+
+    fn proves(&self) -> Vec<String> {
+        match self {
+            Self::Hdfs(action) => action.proves(),
+            Self::Hive(action) => action.proves(),
+            Self::Host(action) => action.proves(),
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        match self {
+            Self::Hdfs(action) => action.faults(),
+            Self::Hive(action) => action.faults(),
+            Self::Host(action) => action.faults(),
+        }
+    }
+}
+
+/// A file or folder that is made in one place and later moved, with all around it, to
+/// another: it exists when it is in either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artefact {
+    /// Where it is made.
+    pub staged: String,
+    /// Where it ends up.
+    pub settled: String,
+}
+
+impl Artefact {
+    /// Where it is now, if it is.
+    async fn find(&self, hdfs: &Hdfs) -> Result<Option<&str>, Failure> {
+        for path in [&self.settled, &self.staged] {
+            if hdfs.stat(path).await?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,229 @@
+//! The look. Reads only. Whatever cannot be looked at becomes a gap of the inventory.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt};
+
+use super::admins::Admins;
+use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
+use super::policy::Policy;
+use super::{Request, look};
+use crate::actions::World;
+use crate::actions::host::{self, places::Places};
+use crate::engine::{Cx, Failure, Gap};
+use crate::procedures::Identities;
+use crate::services::fleet::{Fleet, HostName};
+use crate::services::hdfs::Hdfs;
+
+/// How many hosts are looked at at once; the fleet has its own bound on connections.
+const HOSTS: usize = 64;
+
+pub(super) async fn discover(
+    request: &Request,
+    policy: &Policy,
+    admins: Option<&Admins>,
+    world: &World,
+    cx: &Cx,
+) -> Result<Inventory, Failure> {
+    let now = jiff::Timestamp::now().as_second();
+    let (account, hdfs, hosts) = tokio::join!(
+        account(request, admins),
+        hdfs(request, policy, world, cx),
+        hosts(request, policy, world, cx),
+    );
+    if cx.cancel().is_cancelled() {
+        return Err(Failure::interrupted());
+    }
+    let mut gaps = Vec::new();
+    let account = account.unwrap_or_else(|gap| {
+        gaps.push(gap);
+        Account::Unknown
+    });
+    let hdfs = hdfs.unwrap_or_else(|failure| {
+        gaps.push(gap("hdfs", Some("cluster"), &failure));
+        None
+    });
+    // Whose files lie inside the home is asked of the metastore: it needs to know the home.
+    let hive = hive(request, policy, world, hdfs.as_ref(), cx)
+        .await
+        .unwrap_or_else(|failure| {
+            gaps.push(gap("hive", Some("cluster"), &failure));
+            None
+        });
+    let (hosts, host_gaps) = hosts?;
+    gaps.extend(host_gaps);
+    let names: Vec<String> = hosts.keys().cloned().collect();
+    let (identities, _) = identities(world, &names).await;
+    Ok(Inventory {
+        user: request.user.clone(),
+        now,
+        account,
+        applications: Vec::new(),
+        hdfs,
+        hive,
+        hosts,
+        gaps,
+        world: identities,
+    })
+}
+
+fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
+    Gap {
+        place: place.to_owned(),
+        why: failure.chain().join(": "),
+        lane: lane.map(str::to_owned),
+    }
+}
+
+/// What the admins' data file says.
+async fn account(request: &Request, admins: Option<&Admins>) -> Result<Account, Gap> {
+    let unknown = |why: String| Gap {
+        place: "account".to_owned(),
+        why,
+        lane: None,
+    };
+    let Some(admins) = admins.cloned() else {
+        return Err(unknown("no admins' data file is configured".to_owned()));
+    };
+    let user = request.user.clone();
+    let read = tokio::task::spawn_blocking(move || admins.account(&user)).await;
+    match read {
+        Ok(Ok(account)) => Ok(account),
+        Ok(Err(error)) => Err(unknown(Failure::new(error, None).chain().join(": "))),
+        Err(error) => Err(unknown(error.to_string())),
+    }
+}
+
+async fn hdfs(
+    request: &Request,
+    policy: &Policy,
+    world: &World,
+    cx: &Cx,
+) -> Result<Option<HdfsFindings>, Failure> {
+    match &world.hdfs {
+        None => Ok(None),
+        Some(hdfs) => look::hdfs(hdfs, &request.user, policy, cx).await.map(Some),
+    }
+}
+
+async fn hive(
+    request: &Request,
+    policy: &Policy,
+    world: &World,
+    hdfs: Option<&HdfsFindings>,
+    cx: &Cx,
+) -> Result<Option<HiveFindings>, Failure> {
+    match &world.metastore {
+        None => Ok(None),
+        Some(metastore) => {
+            let look = look::Hive {
+                metastore,
+                hdfs: world.hdfs.as_ref(),
+                user: &request.user,
+                policy,
+                cx,
+            };
+            look.look(hdfs).await.map(Some)
+        }
+    }
+}
+
+type Hosts = (BTreeMap<String, Places>, Vec<Gap>);
+
+async fn hosts(
+    request: &Request,
+    policy: &Policy,
+    world: &World,
+    cx: &Cx,
+) -> Result<Hosts, Failure> {
+    let Some(fleet) = &world.fleet else {
+        return Ok(Hosts::default());
+    };
+    let names = fleet.hosts(None)?;
+    let total = names.len() as u64;
+    let mut found = BTreeMap::new();
+    let mut gaps = Vec::new();
+    let mut looks = stream::iter(names)
+        .map(|name| async move {
+            let look = look_at(fleet, &name, request, policy, cx).await;
+            (name, look)
+        })
+        .buffer_unordered(HOSTS);
+    let progress = cx.for_step("hosts");
+    while let Some((name, look)) = looks.next().await {
+        match look {
+            Ok(places) => {
+                found.insert(name.to_string(), places);
+            }
+            Err(failure) => gaps.push(gap(name.as_str(), Some(name.as_str()), &failure)),
+        }
+        progress.progress((found.len() + gaps.len()) as u64, Some(total), "hosts");
+    }
+    gaps.sort_by(|a, b| a.place.cmp(&b.place));
+    Ok((found, gaps))
+}
+
+async fn look_at(
+    fleet: &Fleet,
+    name: &HostName,
+    request: &Request,
+    policy: &Policy,
+    cx: &Cx,
+) -> Result<Places, Failure> {
+    host::look(
+        fleet,
+        name,
+        &request.user,
+        &policy.host_homes,
+        &policy.host_archives,
+        &policy.never_archive,
+        cx,
+    )
+    .await
+}
+
+/// Asks the systems, and these hosts, who they are.
+pub(super) async fn identities(world: &World, hosts: &[String]) -> Identities {
+    let mut known = BTreeMap::new();
+    let mut gaps = Vec::new();
+    let mut add = |name: &str, lane: Option<&str>, identity: Result<String, Failure>| match identity
+    {
+        Ok(identity) => {
+            known.insert(name.to_owned(), identity);
+        }
+        Err(failure) => gaps.push(gap(name, lane, &failure)),
+    };
+    if let Some(hdfs) = &world.hdfs {
+        add("hdfs", None, identity(hdfs).await);
+    }
+    if let Some(metastore) = &world.metastore {
+        add("hive", None, metastore.uuid().await.map_err(Failure::from));
+    }
+    if let Some(fleet) = &world.fleet {
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let keys: Vec<(String, Result<String, Failure>)> = stream::iter(hosts.to_vec())
+            .map(|name| {
+                let cancel = &cancel;
+                async move {
+                    let key = match HostName::parse(&name) {
+                        Ok(host) => fleet.host_key(&host, cancel).await.map_err(Failure::from),
+                        Err(error) => Err(error.into()),
+                    };
+                    (name, key)
+                }
+            })
+            .buffer_unordered(HOSTS)
+            .collect()
+            .await;
+        for (name, key) in keys {
+            add(&format!("host:{name}"), Some(&name), key);
+        }
+    }
+    (known, gaps)
+}
+
+/// The cluster's id with its block pool's: a cluster that was formatted anew has another.
+async fn identity(hdfs: &Hdfs) -> Result<String, Failure> {
+    let cluster = hdfs.cluster().await?;
+    Ok(format!("{}/{}", cluster.cluster_id, cluster.block_pool_id))
+}

@@ -1,0 +1,205 @@
+//! What a look at a user found.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::actions::guard::UserName;
+use crate::actions::hdfs::Tree;
+use crate::actions::hive::{DatabaseEvidence, TableEvidence};
+use crate::actions::host::places::Places;
+use crate::engine::Gap;
+
+/// Whether the admins' data file lists the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    /// `ensure: present`: still active.
+    Present,
+    /// `ensure: absent`: has left.
+    Absent,
+    /// Not in the file.
+    Unlisted,
+    /// The file could not be used; see the gaps.
+    Unknown,
+}
+
+/// A tree with the newest change in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The tree.
+    #[serde(flatten)]
+    pub tree: Tree,
+    /// The newest change of anything in it, in seconds since the epoch.
+    pub newest: i64,
+}
+
+/// A former archive of the user, or one that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// What is there.
+    pub tree: Tree,
+    /// Whether it says of itself that it is complete.
+    pub complete: bool,
+    /// The data elsewhere that it records as kept.
+    pub kept: Vec<String>,
+}
+
+/// What is in HDFS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HdfsFindings {
+    /// Whether the folder of all archives exists.
+    pub archive_folder: bool,
+    /// The home.
+    pub home: Option<Found>,
+    /// Those parts of the home that are not worth keeping: trash and staging folders.
+    pub parts: Vec<Tree>,
+    /// Folders in the home that have snapshots allowed.
+    pub snapshottable: Vec<String>,
+    /// A path in the home that is encrypted.
+    pub encrypted: Option<String>,
+    /// Archives, newest name last.
+    pub archives: Vec<Archive>,
+    /// Paths that a run of this tool left in the middle of its work.
+    pub stages: Vec<String>,
+}
+
+/// What a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableKind {
+    /// Its files go with it when Hive drops it.
+    Managed,
+    /// Its files stay when Hive drops it.
+    External,
+    /// It has no files.
+    View,
+    /// Its files are named by metadata files, not by its location.
+    Iceberg,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableFound {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: TableKind,
+    /// What identifies it.
+    pub was: TableEvidence,
+    /// Its location as a path of this HDFS; `None` for views and other file systems.
+    pub path: Option<String>,
+    /// Its location as the metastore has it.
+    pub location: Option<String>,
+    /// The size of what is at `path`, where it was measured.
+    pub data: Option<Tree>,
+}
+
+impl TableFound {
+    /// `database.table`.
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.database, self.name)
+    }
+}
+
+/// A table or partitions whose files lie inside a user's place although somebody else
+/// needs them there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Inside {
+    /// The table.
+    pub table: TableFound,
+    /// The locations inside, the table's or its partitions', as paths.
+    pub paths: Vec<String>,
+}
+
+/// Data of the user's tables that lies elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Elsewhere {
+    /// The table.
+    pub table: String,
+    /// The table's location or a partition's, as the metastore has it.
+    pub location: String,
+    /// Its size, where it is in this HDFS and was measured.
+    pub data: Option<Tree>,
+}
+
+/// A database that the user owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseFound {
+    /// What identifies it.
+    pub was: DatabaseEvidence,
+    /// Its folder as a path of this HDFS.
+    pub path: Option<String>,
+    /// The size of what is in its folder; `None` when there is no folder.
+    pub data: Option<Found>,
+    /// Its tables.
+    pub tables: Vec<TableFound>,
+    /// How many partitions they have.
+    pub partitions: u64,
+    /// Why its folder is not the database's alone: another database or table shares it.
+    pub shared: Option<String>,
+}
+
+/// What is in the metastore.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HiveFindings {
+    /// Databases that the user owns.
+    pub databases: Vec<DatabaseFound>,
+    /// Tables of the user in others' databases.
+    pub tables: Vec<TableFound>,
+    /// Tables outside the user's databases whose files are inside the user's places.
+    pub inside: Vec<Inside>,
+    /// Data of tables in the user's databases that is outside the user's places.
+    pub elsewhere: Vec<Elsewhere>,
+    /// Views outside the user's databases that name one of them.
+    pub views: Vec<String>,
+}
+
+/// Everything that a look found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inventory {
+    /// The user.
+    pub user: UserName,
+    /// When the look began, in seconds since the epoch.
+    pub now: i64,
+    /// What the admins' data file says.
+    pub account: Account,
+    /// Running YARN applications of the user, where a ResourceManager is configured.
+    pub applications: Vec<String>,
+    /// HDFS; `None` when it is not configured or could not be looked at.
+    pub hdfs: Option<HdfsFindings>,
+    /// The metastore; likewise.
+    pub hive: Option<HiveFindings>,
+    /// The hosts that could be looked at.
+    pub hosts: BTreeMap<String, Places>,
+    /// What could not be looked at.
+    pub gaps: Vec<Gap>,
+    /// The identities of the systems that were looked at.
+    pub world: BTreeMap<String, String>,
+}
+
+impl Inventory {
+    /// The places in HDFS that are the user's own: the home, and the folders of databases
+    /// that the user owns and shares with nobody.
+    pub fn own_places(&self) -> Vec<&str> {
+        let home = self.hdfs.iter().filter_map(|hdfs| hdfs.home.as_ref());
+        let databases = self.hive.iter().flat_map(|hive| &hive.databases);
+        home.map(|home| home.tree.path.as_str())
+            .chain(databases.filter_map(|database| {
+                let path = database.path.as_deref()?;
+                database.shared.is_none().then_some(path)
+            }))
+            .collect()
+    }
+
+    /// Hosts on which somebody is logged in as the user.
+    pub fn logins(&self) -> Vec<&str> {
+        self.hosts
+            .iter()
+            .filter(|(_, places)| places.processes.iter().any(|process| process.is_login()))
+            .map(|(host, _)| host.as_str())
+            .collect()
+    }
+}

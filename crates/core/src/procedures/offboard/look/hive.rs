@@ -1,0 +1,266 @@
+//! The user's databases and tables, and whoever else has files in the user's places.
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::super::inventory::{
+    DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
+};
+use super::super::policy::Policy;
+use super::hdfs::newest;
+use crate::actions::guard::{UserName, lies_in, path_fault};
+use crate::actions::hdfs::Tree;
+use crate::actions::hive::{DatabaseEvidence, TableEvidence, path_of};
+use crate::engine::{Cx, Failure};
+use crate::services::hdfs::Hdfs;
+use crate::services::metastore::{Database, Kind, Metastore, Table};
+
+/// How many databases are asked about at once; the client bounds its connections itself.
+const CONCURRENCY: usize = 16;
+
+/// One look at the metastore.
+pub(in super::super) struct Hive<'a> {
+    pub(in super::super) metastore: &'a Metastore,
+    pub(in super::super) hdfs: Option<&'a Hdfs>,
+    pub(in super::super) user: &'a UserName,
+    pub(in super::super) policy: &'a Policy,
+    pub(in super::super) cx: &'a Cx,
+}
+
+impl Hive<'_> {
+    pub(in super::super) async fn look(
+        &self,
+        hdfs: Option<&HdfsFindings>,
+    ) -> Result<HiveFindings, Failure> {
+        let names = self.metastore.databases().await?;
+        let all: Vec<Database> = stream::iter(names)
+            .map(|name| async move { self.metastore.database(&name).await })
+            .buffered(CONCURRENCY)
+            // One that was dropped since it was listed is nobody's.
+            .try_filter_map(async |database| Ok(database))
+            .try_collect()
+            .await?;
+        let user = self.user.as_str();
+        let (own, others): (Vec<&Database>, Vec<&Database>) =
+            all.iter().partition(|database| database.owner == user);
+        let home = hdfs.and_then(|hdfs| hdfs.home.as_ref());
+        let mut found = HiveFindings::default();
+        for database in &own {
+            found.databases.push(self.database(database, &all).await?);
+        }
+        let places: Vec<&str> = home
+            .map(|home| home.tree.path.as_str())
+            .into_iter()
+            .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
+            .collect();
+        let mut elsewhere = Vec::new();
+        for database in &found.databases {
+            elsewhere.extend(self.elsewhere(database, &places).await?);
+        }
+        let others: Vec<&str> = others
+            .iter()
+            .map(|database| database.name.as_str())
+            .collect();
+        found.tables = self.tables_elsewhere(&others).await?;
+        let places: Vec<String> = places.into_iter().map(str::to_owned).collect();
+        found.inside = self.inside(&others, &places).await?;
+        let names: Vec<&str> = own.iter().map(|database| database.name.as_str()).collect();
+        if !names.is_empty() {
+            found.views = self.metastore.views_naming(&others, &names).await?;
+        }
+        found.elsewhere = elsewhere;
+        Ok(found)
+    }
+
+    async fn database(
+        &self,
+        database: &Database,
+        all: &[Database],
+    ) -> Result<DatabaseFound, Failure> {
+        let names = self.metastore.table_names(&database.name).await?;
+        let tables = self.metastore.tables(&database.name, &names).await?;
+        let path = path_of(&database.location).filter(|path| self.is_own_folder(path));
+        let shared = path.and_then(|path| {
+            let shares = |other: &&Database| {
+                other.name != database.name
+                    && path_of(&other.location).is_some_and(|other| lies_in(other, path))
+            };
+            let other = all.iter().find(shares)?;
+            Some(format!(
+                "its folder {path} holds the database {}",
+                other.name
+            ))
+        });
+        let data = match path {
+            Some(path) => self.found(path).await?,
+            None => None,
+        };
+        let mut found = DatabaseFound {
+            was: DatabaseEvidence::of(database, &tables),
+            path: path.map(str::to_owned),
+            data,
+            tables: Vec::new(),
+            partitions: 0,
+            shared,
+        };
+        for table in &tables {
+            found.tables.push(self.table(table).await?);
+        }
+        Ok(found)
+    }
+
+    /// Whether a database's folder can be the database's alone: one of the warehouse or of
+    /// the home, not these themselves.
+    fn is_own_folder(&self, path: &str) -> bool {
+        let home = format!("{}/{}", self.policy.homes, self.user);
+        path_fault(path).is_none()
+            && [&self.policy.warehouse, &home]
+                .into_iter()
+                .any(|root| lies_in(path, root) && path != root)
+    }
+
+    async fn found(&self, path: &str) -> Result<Option<Found>, Failure> {
+        let Some(hdfs) = self.hdfs else {
+            return Ok(None);
+        };
+        let Some(tree) = Tree::look(hdfs, path).await? else {
+            return Ok(None);
+        };
+        let (newest, _) = newest(hdfs, &tree, self.cx).await?;
+        Ok(Some(Found { tree, newest }))
+    }
+
+    async fn table(&self, table: &Table) -> Result<TableFound, Failure> {
+        let kind = match table.kind() {
+            Kind::View => TableKind::View,
+            Kind::Iceberg => TableKind::Iceberg,
+            Kind::Managed => TableKind::Managed,
+            Kind::External => TableKind::External,
+        };
+        let path = table
+            .location
+            .as_deref()
+            .filter(|_| kind != TableKind::View)
+            .and_then(path_of)
+            .filter(|path| path_fault(path).is_none());
+        let data = match (self.hdfs, path) {
+            (Some(hdfs), Some(path)) => Tree::look(hdfs, path).await?,
+            _ => None,
+        };
+        Ok(TableFound {
+            database: table.database.clone(),
+            name: table.name.clone(),
+            kind,
+            was: TableEvidence::of(table),
+            path: path.map(str::to_owned),
+            location: table.location.clone(),
+            data,
+        })
+    }
+
+    /// Data of the database's tables outside the user's places: the tables' and, each for
+    /// itself, that of partitions which do not lie under their table.
+    async fn elsewhere(
+        &self,
+        database: &DatabaseFound,
+        places: &[&str],
+    ) -> Result<Vec<Elsewhere>, Failure> {
+        let mut all = Vec::new();
+        let own = |path: Option<&str>| {
+            path.is_some_and(|path| places.iter().any(|place| lies_in(path, place)))
+        };
+        for table in &database.tables {
+            let Some(location) = &table.location else {
+                continue;
+            };
+            if table.kind == TableKind::View {
+                continue;
+            }
+            if !own(table.path.as_deref()) {
+                all.push(Elsewhere {
+                    table: table.id(),
+                    location: location.clone(),
+                    data: table.data.clone(),
+                });
+            }
+            let mut partitions =
+                std::pin::pin!(self.metastore.partitions(&table.database, &table.name));
+            while let Some(partition) = partitions.try_next().await? {
+                let Some(location) = partition.location else {
+                    continue;
+                };
+                let path = path_of(&location);
+                let with_table = path
+                    .zip(table.path.as_deref())
+                    .is_some_and(|(path, table)| lies_in(path, table));
+                if with_table || own(path) {
+                    continue;
+                }
+                let data = match (self.hdfs, path.filter(|path| path_fault(path).is_none())) {
+                    (Some(hdfs), Some(path)) => Tree::look(hdfs, path).await?,
+                    _ => None,
+                };
+                all.push(Elsewhere {
+                    table: format!("{} partition {}", table.id(), partition.name),
+                    location,
+                    data,
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The user's tables in others' databases.
+    async fn tables_elsewhere(&self, databases: &[&str]) -> Result<Vec<TableFound>, Failure> {
+        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
+        let owned: Vec<(String, Vec<String>)> = stream::iter(databases)
+            .map(|database| async move {
+                let user = self.user.as_str();
+                let names = self.metastore.tables_owned_by(&database, user).await?;
+                Ok::<_, Failure>((database, names))
+            })
+            .buffered(CONCURRENCY)
+            .try_filter(|(_, names)| std::future::ready(!names.is_empty()))
+            .try_collect()
+            .await?;
+        let mut found = Vec::new();
+        for (database, names) in owned {
+            for table in self.metastore.tables(&database, &names).await? {
+                found.push(self.table(&table).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Tables of other databases whose files, or a partition's, are in one of `places`.
+    async fn inside(&self, databases: &[&str], places: &[String]) -> Result<Vec<Inside>, Failure> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let in_places = |path: &str| places.iter().any(|place| lies_in(path, place));
+        let mut found: Vec<Inside> = Vec::new();
+        let mut locations = std::pin::pin!(self.metastore.locations(databases));
+        while let Some(location) = locations.try_next().await? {
+            let Some(path) = path_of(&location.location).filter(|path| in_places(path)) else {
+                continue;
+            };
+            let known = found.iter_mut().find(|inside| {
+                inside.table.database == location.database && inside.table.name == location.table
+            });
+            if let Some(inside) = known {
+                inside.paths.push(path.to_owned());
+                continue;
+            }
+            let table = self
+                .metastore
+                .table(&location.database, &location.table)
+                .await?;
+            if let Some(table) = table {
+                found.push(Inside {
+                    table: self.table(&table).await?,
+                    paths: vec![path.to_owned()],
+                });
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,236 @@
+//! Offboarding: what a user who left has lying about on the platform, and its way into
+//! the archive. Source of the procedure: the platform's "Ops week" page, "Have any users
+//! left the Foundation?".
+
+pub mod admins;
+mod discover;
+pub mod inventory;
+mod look;
+mod plan;
+pub mod policy;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
+use crate::actions::guard::UserName;
+use crate::actions::{Action, World};
+use crate::engine::{Cx, Failure, Plan};
+use admins::Admins;
+use inventory::Inventory;
+use policy::Policy;
+
+/// What is to become of the user's things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// They are only looked at.
+    Look,
+    /// They go into the archive.
+    Archive,
+}
+
+/// What is to become of homes on hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Homes {
+    /// They go into the archive and are removed.
+    #[default]
+    Archive,
+    /// A listing of them goes into the archive and they are removed.
+    Delete,
+    /// They stay.
+    Keep,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The user.
+    pub user: UserName,
+    /// What to do.
+    pub intent: Intent,
+    /// Go on although the user seems to be active.
+    pub even_if_active: bool,
+    /// End left-over processes, timers and lingering services.
+    pub stop_processes: bool,
+    /// Who gets the user's tables in others' databases.
+    pub new_owner: Option<UserName>,
+    /// Point others' tables inside the user's places to the archive.
+    pub relocate: bool,
+    /// What to do with homes on hosts.
+    pub host_homes: Homes,
+}
+
+impl Request {
+    /// A mere look at `user`.
+    pub fn look(user: UserName) -> Self {
+        Self {
+            user,
+            intent: Intent::Look,
+            even_if_active: false,
+            stop_processes: false,
+            new_owner: None,
+            relocate: false,
+            host_homes: Homes::default(),
+        }
+    }
+}
+
+/// The procedure for one user.
+pub struct Offboard {
+    request: Request,
+    policy: Policy,
+    admins: Option<Admins>,
+}
+
+impl Offboard {
+    /// Takes a request that the policy allows, before anything is contacted. `admins`: where
+    /// it is known who is active; `None` when that is not configured.
+    pub fn new(request: Request, policy: Policy, admins: Option<Admins>) -> Result<Self, Refusal> {
+        let refuse = |what: String, hint: &str| {
+            Err(Refusal {
+                what,
+                hint: hint.to_owned(),
+            })
+        };
+        if let Some(fault) = policy.faults().into_iter().next() {
+            return refuse(
+                format!("the configuration's section [offboard]: {fault}"),
+                "correct the configuration",
+            );
+        }
+        if let Err(error) = policy.guard().account(&request.user) {
+            return refuse(
+                error.to_string(),
+                "system accounts are never offboarded; the list is offboard.system_accounts",
+            );
+        }
+        if request.new_owner.as_ref() == Some(&request.user) {
+            return refuse(
+                format!("--new-owner {} is the user who leaves", request.user),
+                "name the account that needs the tables, analytics for example",
+            );
+        }
+        Ok(Self {
+            request,
+            policy,
+            admins,
+        })
+    }
+
+    /// The file that says who holds the subject's lock.
+    fn lock_path(&self) -> String {
+        format!("{}/.{}.lock", self.policy.archive, self.request.user)
+    }
+}
+
+impl Procedure for Offboard {
+    type Action = Action;
+    type Inventory = Inventory;
+
+    fn tool(&self) -> &'static str {
+        "offboard"
+    }
+
+    fn subject(&self) -> &str {
+        self.request.user.as_str()
+    }
+
+    fn wants_change(&self) -> bool {
+        self.request.intent != Intent::Look
+    }
+
+    fn safety(&self) -> String {
+        self.policy.digest()
+    }
+
+    fn max_age(&self) -> i64 {
+        i64::from(self.policy.plan_max_age_hours) * 3600
+    }
+
+    fn answer(&mut self, flag: &'static str, value: String) -> Result<(), Refusal> {
+        let refuse = |what: String| Refusal {
+            what,
+            hint: "name an account, analytics for example".to_owned(),
+        };
+        let owner =
+            UserName::try_from(value).map_err(|error| refuse(format!("{flag}: {error}")))?;
+        if owner == self.request.user {
+            return Err(refuse(format!("{flag}: {owner} is the user who leaves")));
+        }
+        self.request.new_owner = Some(owner);
+        Ok(())
+    }
+
+    async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        discover::discover(&self.request, &self.policy, self.admins.as_ref(), world, cx).await
+    }
+
+    fn report(&self, inventory: &Inventory) -> Report {
+        report::report(inventory)
+    }
+
+    fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
+        plan::plan(&self.request, &self.policy, inventory, heading)
+    }
+
+    async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {
+        let hosts: Vec<String> = plan
+            .world
+            .keys()
+            .filter_map(|name| name.strip_prefix("host:"))
+            .map(str::to_owned)
+            .collect();
+        discover::identities(world, &hosts).await
+    }
+
+    async fn lock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {
+        let Some(hdfs) = &world.hdfs else {
+            return Ok(());
+        };
+        let path = self.lock_path();
+        let lock = Lock {
+            holder: holder.to_owned(),
+            plan: plan.to_owned(),
+        };
+        let text = serde_json::to_vec(&lock).map_err(|error| Failure::new(error, None))?;
+        if hdfs.create_exclusive(&path, &text).await? {
+            return Ok(());
+        }
+        let held = hdfs.read_all(&path, 64 << 10).await?;
+        match serde_json::from_slice::<Lock>(&held) {
+            // A run of the same plan that was killed; two of them at once would each find
+            // the other's steps done, or drifted.
+            Ok(held) if held.plan == plan && held.holder == holder => Ok(()),
+            held => {
+                let by = held.map_or_else(
+                    |_| "an unreadable lock".to_owned(),
+                    |held| format!("{} with the plan {}", held.holder, held.plan),
+                );
+                Err(Failure::new(
+                    format!("{path} is held by {by}"),
+                    format!(
+                        "wait for that run, or go on with its plan on that host as that user; \
+                         if it is dead and its plan is lost: hdfs dfs -rm {path}"
+                    ),
+                ))
+            }
+        }
+    }
+
+    async fn unlock(&self, world: &World) -> Result<(), Failure> {
+        if let Some(hdfs) = &world.hdfs {
+            hdfs.delete(&self.lock_path(), false).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a lock file says.
+#[derive(Serialize, Deserialize)]
+struct Lock {
+    holder: String,
+    plan: String,
+}

@@ -1,0 +1,173 @@
+//! What the configuration says about offboarding.
+
+use serde::{Deserialize, Serialize};
+
+use crate::actions::guard::Guard;
+use crate::engine::plan::hex;
+
+/// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The HDFS folder of archives.
+    pub archive: String,
+    /// Who owns archives in HDFS.
+    pub archive_owner: String,
+    /// The group that may read them.
+    pub archive_group: String,
+    /// The HDFS folder of homes.
+    pub homes: String,
+    /// The folder of managed databases.
+    pub warehouse: String,
+    /// The HDFS folders under which anything may be changed at all.
+    pub hdfs_roots: Vec<String>,
+    /// Parts of an HDFS home that go to the trash instead of the archive.
+    pub hdfs_rubbish: Vec<String>,
+    /// The folders of homes on hosts.
+    pub host_homes: Vec<String>,
+    /// The folder of archived homes on hosts.
+    pub host_archives: String,
+    /// Names at the top of a home that are never archived: secrets, ticket caches, caches.
+    /// `*` stands for any characters.
+    pub never_archive: Vec<String>,
+    /// Databases that are never dropped; a trailing `*` stands for any rest.
+    pub protected_databases: Vec<String>,
+    /// Accounts that are never offboarded.
+    pub system_accounts: Vec<String>,
+    /// The lowest uid of a person.
+    pub min_uid: u32,
+    /// How old a plan may be when it is begun, in hours.
+    pub plan_max_age_hours: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let strings = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect();
+        Self {
+            archive: "/wmf/data/archive/user".to_owned(),
+            archive_owner: "hdfs".to_owned(),
+            archive_group: "analytics-privatedata-users".to_owned(),
+            homes: "/user".to_owned(),
+            warehouse: "/user/hive/warehouse".to_owned(),
+            hdfs_roots: strings(&["/user", "/wmf/data"]),
+            hdfs_rubbish: strings(&[".Trash", ".sparkStaging", ".staging"]),
+            host_homes: strings(&["/home", "/srv/home"]),
+            host_archives: "/var/userarchive".to_owned(),
+            never_archive: strings(&[
+                ".ssh", ".gnupg", ".my.cnf", ".netrc", ".pgpass", ".k5login", "krb5cc_*", ".cache",
+            ]),
+            protected_databases: strings(&[
+                "default",
+                "information_schema",
+                "sys",
+                "wmf*",
+                "event*",
+                "canonical_data",
+                "discovery",
+                "gobblin*",
+            ]),
+            system_accounts: strings(&[
+                "root",
+                "daemon",
+                "bin",
+                "sys",
+                "nobody",
+                "www-data",
+                "sshd",
+                "ops",
+                "hdfs",
+                "hive",
+                "yarn",
+                "mapred",
+                "spark",
+                "hadoop",
+                "hue",
+                "oozie",
+                "presto",
+                "trino",
+                "druid",
+                "kafka",
+                "zookeeper",
+                "airflow",
+                "superset",
+                "analytics",
+                "analytics-admin",
+                "analytics-search",
+                "analytics-product",
+                "analytics-research",
+                "analytics-platform-eng",
+                "analytics-wmde",
+                "dumpsgen",
+                "stats",
+                "systemd-network",
+            ]),
+            min_uid: 1000,
+            plan_max_age_hours: 24,
+        }
+    }
+}
+
+impl Policy {
+    /// A digest of all of it.
+    pub fn digest(&self) -> String {
+        // A struct of strings and numbers can always be encoded.
+        hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The part that every action checks.
+    pub fn guard(&self) -> Guard {
+        let crontabs = "/var/spool/cron/crontabs".to_owned();
+        let archives = self.host_archives.clone();
+        Guard {
+            hdfs_roots: self.hdfs_roots.clone(),
+            host_roots: self
+                .host_homes
+                .iter()
+                .cloned()
+                .chain([archives, crontabs])
+                .collect(),
+            protected_databases: self.protected_databases.clone(),
+            system_accounts: self.system_accounts.clone(),
+            min_uid: self.min_uid,
+        }
+    }
+
+    /// What is wrong with it, a line each: paths that are not absolute and normalised,
+    /// patterns that are more than a name.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let folders = [
+            &self.archive,
+            &self.homes,
+            &self.warehouse,
+            &self.host_archives,
+        ];
+        for path in folders
+            .into_iter()
+            .chain(&self.hdfs_roots)
+            .chain(&self.host_homes)
+        {
+            let normal = path.strip_prefix('/').is_some_and(|rest| {
+                rest.split('/')
+                    .all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
+            });
+            if !normal {
+                faults.push(format!("{path:?} is not an absolute, normalised path"));
+            }
+        }
+        let name = |text: &String| {
+            !text.is_empty()
+                && !text.starts_with('-')
+                && !text.contains(['/', '\0', '[', '?', '\\'])
+        };
+        for pattern in self.never_archive.iter().chain(&self.hdfs_rubbish) {
+            if !name(pattern) {
+                faults.push(format!("{pattern:?} is not a name"));
+            }
+        }
+        if self.hdfs_rubbish.iter().any(|name| name.contains('*')) {
+            faults.push("hdfs_rubbish takes names, not patterns".to_owned());
+        }
+        faults
+    }
+}

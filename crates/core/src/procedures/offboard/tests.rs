@@ -1,0 +1,502 @@
+//! The planner as tables: what a look found, and what comes of it.
+
+use std::collections::BTreeMap;
+
+use super::inventory::{
+    Account, Archive, DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside,
+    Inventory, TableFound, TableKind,
+};
+use super::policy::Policy;
+use super::{Homes, Intent, Offboard, Request};
+use crate::actions::Action;
+use crate::actions::guard::UserName;
+use crate::actions::hdfs::Tree;
+use crate::actions::hive::{DatabaseEvidence, TableEvidence};
+use crate::actions::host::places::{Home, Kept, Kind, Places, Process};
+use crate::engine::lint::lint;
+use crate::engine::{Gap, Plan};
+use crate::procedures::{Heading, Procedure, Unplanned};
+
+fn user(name: &str) -> UserName {
+    UserName::try_from(name.to_owned()).unwrap()
+}
+
+fn tree(path: &str) -> Tree {
+    Tree {
+        path: path.into(),
+        owner: "elvis".into(),
+        group: "users".into(),
+        mode: 0o750,
+        files: 10,
+        folders: 3,
+        bytes: 2048,
+    }
+}
+
+fn table(database: &str, name: &str, owner: &str, path: &str) -> TableFound {
+    TableFound {
+        database: database.into(),
+        name: name.into(),
+        kind: TableKind::External,
+        was: TableEvidence {
+            owner: owner.into(),
+            created: 1,
+            location: Some(format!("hdfs://nn{path}")),
+        },
+        path: Some(path.into()),
+        location: Some(format!("hdfs://nn{path}")),
+        data: Some(tree(path)),
+    }
+}
+
+fn home(path: &str) -> Home {
+    Home {
+        path: path.into(),
+        kind: Kind::Folder,
+        uid: 2001,
+        id: (1, 2),
+        files: 5,
+        folders: 2,
+        others: 0,
+        bytes: 100,
+        newest: 7,
+    }
+}
+
+/// An HDFS home, a database, a table elsewhere, two hosts.
+fn everything() -> Inventory {
+    let on_host = |path: &str| Places {
+        uid: Some(2001),
+        kept: Kept {
+            homes: vec![home(path)],
+            ..Kept::default()
+        },
+        ..Places::default()
+    };
+    Inventory {
+        user: user("elvis"),
+        now: 1_700_000_000,
+        account: Account::Absent,
+        applications: Vec::new(),
+        hdfs: Some(HdfsFindings {
+            archive_folder: true,
+            home: Some(Found {
+                tree: tree("/user/elvis"),
+                newest: 9,
+            }),
+            parts: vec![tree("/user/elvis/.Trash")],
+            ..HdfsFindings::default()
+        }),
+        hive: Some(HiveFindings {
+            databases: vec![DatabaseFound {
+                was: DatabaseEvidence {
+                    name: "elvis".into(),
+                    owner: "elvis".into(),
+                    location: "hdfs://nn/user/hive/warehouse/elvis.db".into(),
+                    tables: 1,
+                    schema: "hash".into(),
+                },
+                path: Some("/user/hive/warehouse/elvis.db".into()),
+                data: Some(Found {
+                    tree: tree("/user/hive/warehouse/elvis.db"),
+                    newest: 9,
+                }),
+                tables: vec![table(
+                    "elvis",
+                    "t",
+                    "elvis",
+                    "/user/hive/warehouse/elvis.db/t",
+                )],
+                partitions: 0,
+                shared: None,
+            }],
+            tables: vec![table("shared", "e", "elvis", "/wmf/data/shared/e")],
+            inside: Vec::new(),
+            elsewhere: vec![Elsewhere {
+                table: "elvis.far".into(),
+                location: "hdfs://nn/wmf/data/far".into(),
+                data: None,
+            }],
+            views: Vec::new(),
+        }),
+        hosts: BTreeMap::from([
+            ("stat1008".into(), on_host("/home/elvis")),
+            ("stat1009".into(), on_host("/srv/home/elvis")),
+        ]),
+        gaps: Vec::new(),
+        world: BTreeMap::from([("hdfs".into(), "CID-1".into())]),
+    }
+}
+
+fn nothing() -> Inventory {
+    Inventory {
+        hdfs: Some(HdfsFindings {
+            archive_folder: true,
+            ..HdfsFindings::default()
+        }),
+        hive: Some(HiveFindings::default()),
+        hosts: BTreeMap::from([("stat1008".into(), Places::default())]),
+        ..everything()
+    }
+}
+
+fn archive() -> Request {
+    Request {
+        intent: Intent::Archive,
+        new_owner: Some(user("analytics")),
+        ..Request::look(user("elvis"))
+    }
+}
+
+fn planned(request: Request, found: &Inventory) -> Result<Plan<Action>, Unplanned> {
+    let heading = Heading {
+        version: "1".into(),
+        now: found.now,
+        task: None,
+        reason: None,
+    };
+    let plan = Offboard::new(request, Policy::default(), None)
+        .unwrap()
+        .plan(found, &heading)?;
+    assert_eq!(lint(&plan), Vec::<String>::new());
+    Ok(plan)
+}
+
+/// Wave, lane, id and summary of every step.
+fn steps(plan: &Plan<Action>) -> String {
+    use crate::engine::Act;
+    let lines = plan.steps.iter().map(|step| {
+        format!(
+            "{} {} {}: {}",
+            step.wave,
+            step.lane,
+            step.id,
+            step.action.summary()
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_whole_leaver() {
+    insta::assert_snapshot!(steps(&planned(archive(), &everything()).unwrap()));
+}
+
+#[test]
+fn nothing_left_is_an_empty_plan() {
+    assert_eq!(planned(archive(), &nothing()).unwrap().steps, []);
+}
+
+#[test]
+fn hosts_alone_still_have_an_archive() {
+    let mut found = everything();
+    found.hdfs.as_mut().unwrap().home = None;
+    found.hdfs.as_mut().unwrap().parts.clear();
+    found.hive = Some(HiveFindings::default());
+    found.hosts.remove("stat1009");
+    insta::assert_snapshot!(steps(&planned(archive(), &found).unwrap()));
+}
+
+#[test]
+fn a_user_who_came_back_gets_a_dated_archive() {
+    let mut found = everything();
+    let archives = &mut found.hdfs.as_mut().unwrap().archives;
+    for path in [
+        "/wmf/data/archive/user/elvis",
+        "/wmf/data/archive/user/elvis.20231114",
+    ] {
+        archives.push(Archive {
+            tree: tree(path),
+            complete: true,
+            kept: Vec::new(),
+        });
+    }
+    let plan = steps(&planned(archive(), &found).unwrap());
+    assert!(
+        plan.contains("to /wmf/data/archive/user/elvis.20231114-2\n"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn others_tables_are_relocated_and_stay_reachable() {
+    let mut found = everything();
+    found.hive.as_mut().unwrap().inside.push(Inside {
+        table: table("other", "o", "azy", "/user/elvis/a/b/o"),
+        paths: vec!["/user/elvis/a/b/o".into()],
+    });
+    let refused = planned(archive(), &found).unwrap_err();
+    assert!(matches!(&refused, Unplanned::Refused(all) if all[0].what.contains("other.o of azy")));
+    let request = Request {
+        relocate: true,
+        ..archive()
+    };
+    let plan = planned(request.clone(), &found).unwrap();
+    let own = plan
+        .steps
+        .iter()
+        .find(|step| step.id == "own-archive")
+        .unwrap();
+    let Action::Hdfs(crate::actions::hdfs::Action::Own { change, .. }) = &own.action else {
+        panic!("{own:?}")
+    };
+    let root = "/wmf/data/archive/user/elvis";
+    assert_eq!(
+        change.keep,
+        [format!("{root}/.opsweek/hosts"), format!("{root}/a/b/o")]
+    );
+    assert_eq!(
+        change.pass,
+        [root.to_owned(), format!("{root}/a"), format!("{root}/a/b")]
+    );
+    let position = |id: &str| plan.steps.iter().position(|step| step.id == id).unwrap();
+    assert!(position("move-home") < position("relocate-other.o"));
+
+    found.hive.as_mut().unwrap().inside[0].table.kind = TableKind::Iceberg;
+    let refused = planned(request, &found).unwrap_err();
+    assert!(matches!(&refused, Unplanned::Refused(all) if all[0].what.contains("Iceberg")));
+}
+
+#[test]
+fn the_new_owner_is_asked_for_only_when_it_is_needed() {
+    let request = Request {
+        new_owner: None,
+        ..archive()
+    };
+    let needs = planned(request.clone(), &everything()).unwrap_err();
+    assert!(
+        matches!(&needs, Unplanned::Needs { flag: "--new-owner", question, .. } if question.contains("shared.e"))
+    );
+    assert!(planned(request, &nothing()).is_ok());
+}
+
+#[test]
+fn kept_homes_stay() {
+    let request = Request {
+        host_homes: Homes::Keep,
+        ..archive()
+    };
+    let plan = planned(request, &everything()).unwrap();
+    assert!(
+        plan.steps
+            .iter()
+            .all(|step| step.lane == "cluster" || step.lane == "close")
+    );
+    assert!(
+        plan.notes
+            .iter()
+            .any(|note| note.contains("/home/elvis stays"))
+    );
+}
+
+#[test]
+fn processes_end_only_when_asked() {
+    let mut found = everything();
+    found
+        .hosts
+        .get_mut("stat1008")
+        .unwrap()
+        .processes
+        .push(Process {
+            pid: 7,
+            tty: "?".into(),
+            command: "sleep".into(),
+        });
+    let plan = planned(archive(), &found).unwrap();
+    assert!(!plan.steps.iter().any(|step| step.id.starts_with("stop")));
+    let request = Request {
+        stop_processes: true,
+        ..archive()
+    };
+    let plan = planned(request, &found).unwrap();
+    let ids: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|s| s.lane == "stat1008")
+        .map(|s| s.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        ["stop-stat1008", "collect-stat1008", "remove-stat1008"]
+    );
+}
+
+#[test]
+fn a_mount_refuses_its_host_and_no_other() {
+    let mut found = everything();
+    found
+        .hosts
+        .get_mut("stat1008")
+        .unwrap()
+        .mounts
+        .push("/home/elvis/data".into());
+    let plan = planned(archive(), &found).unwrap();
+    assert!(!plan.steps.iter().any(|step| step.lane == "stat1008"));
+    assert!(plan.steps.iter().any(|step| step.id == "remove-stat1009"));
+    assert_eq!(plan.coverage[0].place, "stat1008");
+}
+
+#[test]
+fn an_unseen_host_stays_out_and_an_unseen_metastore_stops_it() {
+    let mut found = everything();
+    found.hosts.remove("stat1008");
+    let gap = |place: &str, lane: &str| Gap {
+        place: place.into(),
+        why: "down".into(),
+        lane: Some(lane.into()),
+    };
+    found.gaps = vec![gap("stat1008", "stat1008")];
+    let plan = planned(archive(), &found).unwrap();
+    assert!(plan.steps.iter().all(|step| step.lane != "stat1008"));
+    found.gaps = vec![gap("hive", "cluster")];
+    assert!(matches!(
+        planned(archive(), &found),
+        Err(Unplanned::Incomplete(_))
+    ));
+}
+
+/// Each rule alone refuses, and says why.
+#[test]
+fn refusals() {
+    let login = Process {
+        pid: 7,
+        tty: "pts/0".into(),
+        command: "bash".into(),
+    };
+    let rules: [(&str, &dyn Fn(&mut Inventory)); 12] = [
+        ("ensure: present", &|f| f.account = Account::Present),
+        ("logged in on stat1008", &|f| {
+            f.hosts
+                .get_mut("stat1008")
+                .unwrap()
+                .processes
+                .push(login.clone());
+        }),
+        ("YARN application application_1", &|f| {
+            f.applications.push("application_1".into())
+        }),
+        ("below 1000", &|f| {
+            f.hosts.get_mut("stat1008").unwrap().uid = Some(33)
+        }),
+        ("there is no folder", &|f| {
+            f.hdfs.as_mut().unwrap().archive_folder = false
+        }),
+        ("has snapshots allowed", &|f| {
+            f.hdfs
+                .as_mut()
+                .unwrap()
+                .snapshottable
+                .push("/user/elvis/s".into())
+        }),
+        ("encryption zone", &|f| {
+            f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into())
+        }),
+        ("is not complete", &|f| {
+            f.hdfs.as_mut().unwrap().archives.push(Archive {
+                tree: tree("/wmf/data/archive/user/elvis"),
+                complete: false,
+                kept: Vec::new(),
+            })
+        }),
+        ("is not complete", &|f| {
+            f.hdfs
+                .as_mut()
+                .unwrap()
+                .stages
+                .push("/wmf/data/archive/user/.elvis.opsweek".into())
+        }),
+        ("protected by \"wmf*\"", &|f| {
+            f.hive.as_mut().unwrap().databases[0].was.name = "wmf_elvis".into()
+        }),
+        ("others' tables: t of azy", &|f| {
+            f.hive.as_mut().unwrap().databases[0].tables[0].was.owner = "azy".into()
+        }),
+        ("database elvis: shares", &|f| {
+            f.hive.as_mut().unwrap().databases[0].shared = Some("shares".into())
+        }),
+    ];
+    for (why, break_it) in rules {
+        let mut found = everything();
+        break_it(&mut found);
+        match planned(archive(), &found) {
+            Err(Unplanned::Refused(all)) => {
+                assert!(
+                    all.len() == 1 && all[0].what.contains(why),
+                    "{why}: {all:?}"
+                );
+            }
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_active_user_goes_when_told_so() {
+    let mut found = everything();
+    found.account = Account::Present;
+    let request = Request {
+        even_if_active: true,
+        ..archive()
+    };
+    assert!(planned(request, &found).is_ok());
+}
+
+#[test]
+fn an_unknown_account_is_an_incomplete_look() {
+    let mut found = everything();
+    found.account = Account::Unknown;
+    found.gaps.push(Gap {
+        place: "account".into(),
+        why: "no file".into(),
+        lane: None,
+    });
+    assert!(matches!(
+        planned(archive(), &found),
+        Err(Unplanned::Incomplete(_))
+    ));
+}
+
+#[test]
+fn system_accounts_and_the_user_as_new_owner_are_refused_at_once() {
+    let new = |request| {
+        Offboard::new(request, Policy::default(), None)
+            .err()
+            .map(|r| r.what)
+    };
+    assert_eq!(
+        new(Request::look(user("hdfs"))).unwrap(),
+        "refused: hdfs is a system account"
+    );
+    let request = Request {
+        new_owner: Some(user("elvis")),
+        ..archive()
+    };
+    assert!(new(request).unwrap().contains("who leaves"));
+    let policy = Policy {
+        archive: "/wmf/../x".into(),
+        ..Policy::default()
+    };
+    assert!(Offboard::new(archive(), policy, None).is_err());
+}
+
+#[test]
+fn the_report_of_everything() {
+    let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
+    let report = procedure.report(&everything());
+    assert!(report.leftovers);
+    insta::assert_snapshot!(report.document.text(None));
+}
+
+#[test]
+fn archives_trash_and_kept_data_are_no_leftovers() {
+    let mut found = nothing();
+    found.hdfs.as_mut().unwrap().archives.push(Archive {
+        tree: tree("/wmf/data/archive/user/elvis"),
+        complete: true,
+        kept: vec!["hdfs://nn/wmf/data/far".into()],
+    });
+    let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
+    let report = procedure.report(&found);
+    assert!(!report.leftovers);
+    insta::assert_snapshot!(report.document.text(None));
+}

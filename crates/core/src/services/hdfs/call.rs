@@ -1,0 +1,201 @@
+//! How a call is made: with a deadline, repeated where that is safe.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use hdfs_native::HdfsError;
+
+use super::Hdfs;
+use super::error::{Call, Detail, Error};
+
+/// The pauses between repetitions: 50 ms, doubled up to 1 s.
+pub(super) fn backoff() -> impl Iterator<Item = Duration> + Send {
+    let mut next = Duration::from_millis(50);
+    std::iter::repeat_with(move || {
+        let pause = next;
+        next = (next * 2).min(Duration::from_secs(1));
+        pause
+    })
+}
+
+impl Call {
+    /// The same call with the other path of a rename.
+    pub(super) fn to(mut self, target: &str) -> Self {
+        self.target = Some(target.to_owned());
+        self
+    }
+}
+
+impl Hdfs {
+    /// Names a call, for its error.
+    pub(super) fn call(&self, op: &'static str, path: &str) -> Call {
+        Call {
+            op,
+            path: path.to_owned(),
+            target: None,
+            user: self.inner.config.user.clone(),
+        }
+    }
+
+    /// Makes a call once, within the deadline.
+    pub(super) async fn attempt<T>(
+        &self,
+        call: impl Fn() -> Call,
+        made: impl Future<Output = Result<T, HdfsError>>,
+    ) -> Result<T, Error> {
+        // The library unwraps what it decodes, such as names that are not UTF-8.
+        let guarded = AssertUnwindSafe(made).catch_unwind();
+        let deadline = self.inner.config.deadline;
+        match tokio::time::timeout(deadline, guarded).await {
+            Ok(Ok(Ok(value))) => {
+                self.inner.reached.store(true, Ordering::Relaxed);
+                Ok(value)
+            }
+            Ok(Ok(Err(error))) => {
+                if matches!(error, HdfsError::RPCError(..)) {
+                    self.inner.reached.store(true, Ordering::Relaxed);
+                }
+                Err(Error::native(call(), &error))
+            }
+            Ok(Err(panic)) => Err(panicked(call(), panic.as_ref())),
+            Err(_) => Err(Error::Deadline {
+                call: Box::new(call()),
+                seconds: deadline.as_secs(),
+            }),
+        }
+    }
+
+    /// Whether to make the call that met `error` again, `started` being when it was first made.
+    pub(super) fn may_repeat(&self, error: &Error, started: Instant) -> bool {
+        error.is_transient()
+            && self.inner.reached.load(Ordering::Relaxed)
+            && started.elapsed() < self.inner.config.patience
+    }
+
+    /// Makes a call that may be carried out twice without harm, again and again while the
+    /// connection breaks or no `NameNode` is active, as long as the configured patience lasts.
+    pub(super) async fn repeat<T, F>(
+        &self,
+        op: &'static str,
+        path: &str,
+        make: impl Fn() -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, HdfsError>>,
+    {
+        let started = Instant::now();
+        let mut pauses = backoff();
+        loop {
+            match self.attempt(|| self.call(op, path), make()).await {
+                Err(error) if self.may_repeat(&error, started) => {
+                    tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// A panic of the library, as an error.
+fn panicked(call: Call, panic: &(dyn Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or_default();
+    let call = Box::new(call);
+    let source = Detail::of(text);
+    if text.contains("Utf8Error") {
+        Error::NotUtf8 { call, source }
+    } else {
+        Error::Other { call, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn client(deadline: Duration) -> Hdfs {
+        Hdfs::connect(Config {
+            url: Some("hdfs://127.0.0.1:1".into()),
+            deadline,
+            ..Config::new("elvis")
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_library_becomes_an_error() {
+        let hdfs = client(Duration::from_secs(9));
+        let call = || hdfs.call("list", "/user/elvis");
+        let name = vec![b'a', 0xff];
+        let utf8 = async { Ok(std::str::from_utf8(&name).unwrap().len()) };
+        let error = hdfs.attempt(call, utf8).await.unwrap_err();
+        assert!(matches!(error, Error::NotUtf8 { .. }), "{error:?}");
+        let other = async { Ok(name.iter().position(|b| *b == 7).unwrap()) };
+        let error = hdfs.attempt(call, other).await.unwrap_err();
+        assert!(matches!(error, Error::Other { .. }), "{error:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_meets_its_deadline() {
+        let hdfs = client(Duration::from_secs(7));
+        let call = || hdfs.call("list", "/user/elvis");
+        let error = hdfs.attempt(call, std::future::pending::<Result<(), _>>());
+        let error = error.await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "list /user/elvis as elvis: no answer within 7 s"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_never_answered_is_given_up_at_once() {
+        let started = Instant::now();
+        let error = client(Duration::from_mins(1))
+            .stat("/user/elvis")
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_is_repeated_until_it_works() {
+        let hdfs = client(Duration::from_mins(1));
+        hdfs.inner.reached.store(true, Ordering::Relaxed);
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let broken = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+        let done = hdfs.repeat("set the owner of", "/user/elvis", async || {
+            match made.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(HdfsError::IOError(broken())),
+                1 => Err(HdfsError::RPCError(
+                    "org.apache.hadoop.ipc.StandbyException".into(),
+                    String::new(),
+                )),
+                _ => Ok(()),
+            }
+        });
+        done.await.unwrap();
+        assert_eq!(made.into_inner(), 3);
+
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let refused = hdfs.repeat("set the owner of", "/user/elvis", async || {
+            made.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(HdfsError::RPCError(
+                "org.apache.hadoop.security.AccessControlException".into(),
+                String::new(),
+            ))
+        });
+        assert!(matches!(
+            refused.await.unwrap_err(),
+            Error::PermissionDenied { .. }
+        ));
+        assert_eq!(made.into_inner(), 1, "a refusal is final");
+    }
+}

@@ -1,0 +1,296 @@
+//! Whole files: written under a temporary name, read back, then renamed.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, Stream, StreamExt};
+use hdfs_native::WriteOptions;
+use sha2::{Digest, Sha256};
+
+use super::{Detail, Error, Hdfs, path};
+
+/// What a write does with a file that has the name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leaves it and fails.
+    Refuse,
+    /// Replaces it, in one step.
+    Replace,
+}
+
+/// A file as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Length and checksum of what has passed by.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl Tally {
+    fn add(&mut self, chunk: &[u8]) {
+        self.bytes += chunk.len() as u64;
+        self.hash.update(chunk);
+    }
+
+    fn finish(self) -> Written {
+        let mut sha256 = String::with_capacity(64);
+        for byte in self.hash.finalize() {
+            // Writing to a String cannot fail.
+            let _ = write!(sha256, "{byte:02x}");
+        }
+        Written {
+            bytes: self.bytes,
+            sha256,
+        }
+    }
+}
+
+impl Hdfs {
+    /// Writes `body` to the file `path` with `mode`. The bytes go to `_TMP.NAME` in the same
+    /// folder, which must exist; they are read back and compared by length and SHA-256, and only
+    /// then get their name. So under `path` there is the whole file or what was there before. A
+    /// failed write leaves nothing; what a killed one leaves, the next one replaces.
+    ///
+    /// `body` must end with an error when it is incomplete: its end without one means success.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] with [`Existing::Refuse`], [`Error::Input`] with the error of
+    /// `body`, [`Error::Corrupt`] when what was read back differs.
+    pub async fn write<S, E>(
+        &self,
+        path: &str,
+        mode: u16,
+        existing: Existing,
+        body: S,
+    ) -> Result<Written, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let path = path::below_root(path)?;
+        let temporary = path::temporary(&path, None);
+        self.write_as(&temporary, &path, mode, existing, body).await
+    }
+
+    /// [`Hdfs::write`] of bytes in memory.
+    pub async fn put_bytes(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        mode: u16,
+        existing: Existing,
+    ) -> Result<Written, Error> {
+        self.write(path, mode, existing, once(bytes)).await
+    }
+
+    /// Makes the file `path` (mode 0644) with its whole content in one step, unless anything is
+    /// there: then `false`. Of several who try, exactly one gets `true`; so it can serve as a lock.
+    pub async fn create_exclusive(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
+        let path = path::below_root(path)?;
+        let temporary = path::temporary(&path, Some(&unique()));
+        let body = once(bytes);
+        match self
+            .write_as(&temporary, &path, 0o644, Existing::Refuse, body)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of a file, in pieces as they come.
+    ///
+    /// # Errors
+    /// From the call [`Error::NotFound`]; in the stream [`Error::Corrupt`] where blocks are missing
+    /// or the data ends early.
+    pub async fn read(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        let path = path::normal(path)?;
+        let reader = self
+            .repeat("read", &path, || self.inner.client.read(&path))
+            .await?;
+        let length = reader.file_length();
+        let pieces = Box::pin(reader.read_range_stream(0, length));
+        let state = (self.clone(), path, pieces, Some(length));
+        Ok(stream::unfold(state, move |state| async move {
+            let (hdfs, path, mut pieces, left) = state;
+            let left = left?;
+            let next = async { pieces.next().await.transpose() };
+            let next = hdfs.attempt(|| hdfs.call("read", &path), next).await;
+            let (item, left) = match next {
+                Ok(Some(piece)) => {
+                    let left = left.saturating_sub(piece.len());
+                    (Ok(piece), Some(left))
+                }
+                Ok(None) if left == 0 => return None,
+                Ok(None) => {
+                    let message = format!("{left} of {length} bytes are missing at its end");
+                    let error = Error::Corrupt {
+                        call: Box::new(hdfs.call("read", &path)),
+                        source: Detail::of(&message),
+                    };
+                    (Err(error), None)
+                }
+                Err(error) => (Err(error), None),
+            };
+            Some((item, (hdfs, path, pieces, left)))
+        }))
+    }
+
+    /// The whole content of a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Hdfs::read`], and [`Error::TooLarge`].
+    pub async fn read_all(&self, path: &str, limit: u64) -> Result<Bytes, Error> {
+        let status = self.stat_present("read", &path::normal(path)?).await?;
+        let too_large = |bytes| Error::TooLarge {
+            call: Box::new(self.call("read", &status.path)),
+            bytes,
+            limit,
+        };
+        if status.len > limit {
+            return Err(too_large(status.len));
+        }
+        let mut pieces = std::pin::pin!(self.read(path).await?);
+        let mut whole = BytesMut::new();
+        while let Some(piece) = pieces.next().await {
+            whole.extend_from_slice(&piece?);
+            if whole.len() as u64 > limit {
+                return Err(too_large(whole.len() as u64));
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Length and SHA-256 of a file, read whole.
+    pub async fn sha256(&self, path: &str) -> Result<Written, Error> {
+        let mut pieces = std::pin::pin!(self.read(path).await?);
+        let mut tally = Tally::default();
+        while let Some(piece) = pieces.next().await {
+            tally.add(&piece?);
+        }
+        Ok(tally.finish())
+    }
+
+    async fn write_as<S, E>(
+        &self,
+        temporary: &str,
+        path: &str,
+        mode: u16,
+        existing: Existing,
+        body: S,
+    ) -> Result<Written, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let refuse = existing == Existing::Refuse;
+        if refuse && self.stat(path).await?.is_some() {
+            return Err(Error::AlreadyExists {
+                call: Box::new(self.call("write", path)),
+                source: Detail::of("a file or folder has that name"),
+            });
+        }
+        // Boxed, as the library's futures are large.
+        let written = Box::pin(async {
+            let sent = self.send(temporary, mode, body).await?;
+            let found = self.sha256(temporary).await?;
+            if found != sent {
+                let message = format!(
+                    "wrote {} bytes with sha256 {}, read back {} with {}",
+                    sent.bytes, sent.sha256, found.bytes, found.sha256
+                );
+                return Err(Error::Corrupt {
+                    call: Box::new(self.call("write", path)),
+                    source: Detail::of(&message),
+                });
+            }
+            self.move_to(temporary, path, !refuse).await?;
+            Ok(found)
+        })
+        .await;
+        if written.is_err() {
+            // The first error is the one to tell; the next write replaces what stays.
+            let _ = self.delete(temporary, false).await;
+        }
+        written
+    }
+
+    /// Streams `body` into the new file `path`, replacing an unfinished one.
+    async fn send<S, E>(&self, path: &str, mode: u16, body: S) -> Result<Written, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let call = || self.call("write", path);
+        let options = WriteOptions::default()
+            .permission(u32::from(mode))
+            .overwrite(true)
+            .create_parent(false);
+        let mut writer = self
+            .repeat("write", path, || self.inner.client.create(path, &options))
+            .await?;
+        let mut body = std::pin::pin!(body);
+        let mut tally = Tally::default();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| Error::Input {
+                call: Box::new(call()),
+                source: error.into(),
+            })?;
+            tally.add(&piece);
+            Box::pin(self.attempt(call, writer.write_bytes(piece))).await?;
+        }
+        Box::pin(self.attempt(call, writer.close())).await?;
+        Ok(tally.finish())
+    }
+}
+
+fn once(bytes: &[u8]) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    stream::iter([Ok(Bytes::copy_from_slice(bytes))])
+}
+
+/// Differs between the writers who may race for one path: by time, process and count.
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("{}.{}.{count}", now.as_nanos(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tally_is_length_and_sha256() {
+        let mut tally = Tally::default();
+        tally.add(b"a");
+        tally.add(b"bc");
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            tally.finish(),
+            Written {
+                bytes: 3,
+                sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()
+            }
+        );
+    }
+
+    #[test]
+    fn racing_writers_have_names_of_their_own() {
+        assert_ne!(unique(), unique());
+    }
+}

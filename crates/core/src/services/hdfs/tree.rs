@@ -1,0 +1,225 @@
+//! Changing owner, mode and ACLs of a whole tree.
+
+use futures::stream::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Hdfs, Status, path};
+
+/// The bit that lets others through a folder to names that they know.
+const PASS: u16 = 0o001;
+
+/// What every path of a tree shall look like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeChange {
+    /// Owner, if it matters.
+    pub owner: Option<String>,
+    /// Group, if it matters.
+    pub group: Option<String>,
+    /// Mode bits that no path may have, such as `0o007`.
+    pub clear_mode: u16,
+    /// Whether no path may have an ACL.
+    pub strip_acls: bool,
+    /// Trees inside that are none of this change's business.
+    pub keep: Vec<String>,
+    /// Folders that others may pass through, whatever `clear_mode` says: the way to what is
+    /// kept. Paths in normal form.
+    pub pass: Vec<String>,
+}
+
+impl TreeChange {
+    /// Whether nothing is left to do for a path.
+    pub fn conforms(&self, status: &Status) -> bool {
+        self.owner_conforms(status) && self.mode_conforms(status) && !self.acl_to_strip(status)
+    }
+
+    fn owner_conforms(&self, status: &Status) -> bool {
+        self.owner
+            .as_ref()
+            .is_none_or(|owner| *owner == status.owner)
+            && self
+                .group
+                .as_ref()
+                .is_none_or(|group| *group == status.group)
+    }
+
+    fn mode_conforms(&self, status: &Status) -> bool {
+        status.mode == self.mode_of(&status.path, status.mode)
+    }
+
+    /// The mode that `path` shall have when it has `mode`.
+    fn mode_of(&self, path: &str, mode: u16) -> u16 {
+        let pass = if self.pass.iter().any(|folder| folder == path) {
+            PASS
+        } else {
+            0
+        };
+        mode & !self.clear_mode | pass
+    }
+
+    fn acl_to_strip(&self, status: &Status) -> bool {
+        self.strip_acls && status.acl
+    }
+
+    /// The trees to leave out, in normal form.
+    fn kept(&self) -> Result<Vec<String>, Error> {
+        self.keep.iter().map(|path| path::normal(path)).collect()
+    }
+}
+
+/// How far a change of a tree came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Paths that now conform.
+    pub seen: u64,
+    /// Of these, the ones that had to be changed.
+    pub changed: u64,
+    /// Whether it was stopped before the end.
+    pub cancelled: bool,
+}
+
+impl Hdfs {
+    /// Makes every path at and below `root` conform. Calls are made only for paths that do not
+    /// conform yet, so a second run costs a listing and an interrupted one is taken up by
+    /// repeating it. `progress` gets the number of paths seen so far, after each. When `cancel`
+    /// is triggered, calls under way are finished and no new ones begun.
+    ///
+    /// A path that vanishes meanwhile is passed over.
+    ///
+    /// # Errors
+    /// The first one; calls under way are finished first.
+    pub async fn set_tree(
+        &self,
+        root: &str,
+        change: &TreeChange,
+        progress: &(dyn Fn(u64) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Counts, Error> {
+        // Stops the walk on cancellation and on the first error alike.
+        let stop = cancel.child_token();
+        let walk = self
+            .walk_without(root, change.kept()?)
+            .take_until(stop.clone().cancelled_owned());
+        let mut done = std::pin::pin!(
+            walk.map(|status| async { self.conform(&status?, change).await })
+                .buffer_unordered(self.inner.config.concurrency)
+        );
+        let mut counts = Counts::default();
+        let mut first_error = None;
+        while let Some(changed) = done.next().await {
+            match changed {
+                Ok(changed) => {
+                    counts.seen += 1;
+                    counts.changed += u64::from(changed);
+                    progress(counts.seen);
+                }
+                Err(error) => {
+                    stop.cancel();
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        counts.cancelled = cancel.is_cancelled();
+        first_error.map_or(Ok(counts), Err)
+    }
+
+    /// The first path found at or below `root` that does not conform; changes nothing.
+    pub async fn check_tree(
+        &self,
+        root: &str,
+        change: &TreeChange,
+    ) -> Result<Option<Status>, Error> {
+        let mut walk = std::pin::pin!(self.walk_without(root, change.kept()?));
+        while let Some(status) = walk.next().await {
+            let status = status?;
+            if !change.conforms(&status) {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes one path conform; whether anything was to do.
+    async fn conform(&self, status: &Status, change: &TreeChange) -> Result<bool, Error> {
+        if change.conforms(status) {
+            return Ok(false);
+        }
+        match self.change(status, change).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn change(&self, status: &Status, change: &TreeChange) -> Result<(), Error> {
+        let path = &status.path;
+        let mut mode = status.mode;
+        if change.acl_to_strip(status) {
+            self.remove_acl(path).await?;
+            // The group's own bits come out from under the mask and may be more than it.
+            mode = self.stat_present("look at", path).await?.mode;
+        }
+        let wanted = change.mode_of(path, mode);
+        if mode != wanted {
+            self.set_mode(path, wanted).await?;
+        }
+        if !change.owner_conforms(status) {
+            let (owner, group) = (change.owner.as_deref(), change.group.as_deref());
+            self.set_owner(path, owner, group).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conforming_means_every_wish_is_met() {
+        let status = Status {
+            path: "/user/elvis".into(),
+            is_dir: true,
+            len: 0,
+            owner: "elvis".into(),
+            group: "wikidev".into(),
+            mode: 0o750,
+            acl: true,
+            encrypted: false,
+            modified_ms: 0,
+            replication: 0,
+        };
+        let change = TreeChange::default();
+        assert!(change.conforms(&status));
+        let owner = |name: &str| TreeChange {
+            owner: Some(name.into()),
+            ..TreeChange::default()
+        };
+        assert!(owner("elvis").conforms(&status));
+        assert!(!owner("hdfs").conforms(&status));
+        let group = |name: &str| TreeChange {
+            group: Some(name.into()),
+            ..owner("elvis")
+        };
+        assert!(group("wikidev").conforms(&status));
+        assert!(!group("hdfs").conforms(&status));
+        let clear = |clear_mode| TreeChange {
+            clear_mode,
+            ..TreeChange::default()
+        };
+        assert!(clear(0o007).conforms(&status));
+        assert!(!clear(0o077).conforms(&status));
+        let pass = |folder: &str| TreeChange {
+            pass: vec![folder.into()],
+            ..clear(0o007)
+        };
+        assert!(pass("/user/azy").conforms(&status));
+        assert!(!pass("/user/elvis").conforms(&status));
+        let strip = TreeChange {
+            strip_acls: true,
+            ..TreeChange::default()
+        };
+        assert!(!strip.conforms(&status));
+    }
+}

@@ -1,0 +1,6 @@
+//! `offboard`.
+
+mod archive;
+mod crash;
+mod refuse;
+mod report;
