@@ -21,6 +21,7 @@ enum HostHomes {
 }
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
 struct Args {
     /// The user's name
     #[arg(value_parser = user)]

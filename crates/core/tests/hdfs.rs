@@ -1,7 +1,15 @@
-//! The HDFS service against a real NameNode and DataNode: the sandbox that OPSWEEK_SANDBOX names.
-//! Results are judged over WebHDFS by plain HTTP requests, not by the service itself.
+//! The HDFS service against a real `NameNode` and `DataNode`: the sandbox that `OPSWEEK_SANDBOX` names.
+//! Results are judged over `WebHDFS` by plain HTTP requests, not by the service itself.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -47,14 +55,14 @@ fn client(user: &str) -> Hdfs {
     .unwrap()
 }
 
-/// One WebHDFS operation as the superuser; the status and the answer.
+/// One `WebHDFS` operation as the superuser; the status and the answer.
 fn web(method: &str, path: &str, query: &str) -> (u16, Value) {
     let mut encoded = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             encoded.push(byte.into());
         } else {
-            encoded += &format!("%{byte:02X}");
+            write!(encoded, "%{byte:02X}").unwrap();
         }
     }
     raw_web(method, &encoded, query)
@@ -203,7 +211,7 @@ async fn awkward_names_work_everywhere() {
     assert!(names(&root).is_empty());
 }
 
-/// A name that is not UTF-8 cannot come to be: the NameNode decodes what it is sent.
+/// A name that is not UTF-8 cannot come to be: the `NameNode` decodes what it is sent.
 #[tokio::test]
 async fn the_namenode_turns_names_into_utf8() {
     let hdfs = client("hdfs");
@@ -226,7 +234,7 @@ async fn stat_and_summary_tell_what_is_there() {
     assert_eq!(status.modified_ms, seen["modificationTime"]);
     assert_eq!(u64::from(status.replication), seen["replication"]);
     assert_eq!((status.len, status.mode, status.is_dir), (5, 0o644, false));
-    assert!(!status.acl && !status.encrypted);
+    assert_eq!(hdfs.encrypted(&file).await.unwrap(), Some(false));
     for missing in [
         format!("{root}/no"),
         format!("{root}/no/no"),
@@ -234,6 +242,7 @@ async fn stat_and_summary_tell_what_is_there() {
     ] {
         assert_eq!(hdfs.stat(&missing).await.unwrap(), None, "{missing}");
         assert_eq!(hdfs.summary(&missing).await.unwrap(), None, "{missing}");
+        assert_eq!(hdfs.encrypted(&missing).await.unwrap(), None, "{missing}");
     }
     let summary = hdfs.summary(&root).await.unwrap().unwrap();
     assert_eq!((summary.files, summary.folders, summary.bytes), (1, 2, 5));
@@ -287,7 +296,6 @@ async fn acls_come_back_exactly() {
     ]);
     hdfs.set_acl(&path, &both).await.unwrap();
     assert_eq!(hdfs.acl(&path).await.unwrap(), both);
-    assert!(hdfs.stat(&path).await.unwrap().unwrap().acl);
     assert_eq!(judge(&path).unwrap()["aclBit"], true);
     let (_, seen) = web("GET", &path, "op=GETACLSTATUS");
     let entries = seen["AclStatus"]["entries"].to_string();
@@ -315,6 +323,16 @@ async fn acls_come_back_exactly() {
         hdfs.set_acl(&path, entries).await.unwrap();
         assert_eq!(&hdfs.acl(&path).await.unwrap(), entries);
     }
+    let walked: Vec<_> = hdfs
+        .walk_with_acls(&root)
+        .map(Result::unwrap)
+        .collect()
+        .await;
+    let [(first, none), (second, entries)] = &walked[..] else {
+        panic!("{walked:?}")
+    };
+    assert_eq!((&first.path, none.len()), (&root, 0));
+    assert_eq!((&second.path, entries), (&path, &access));
     hdfs.set_acl(&path, &[]).await.unwrap();
     assert!(hdfs.acl(&path).await.unwrap().is_empty());
     assert!(judge(&path).unwrap().get("aclBit").is_none());
@@ -462,6 +480,19 @@ async fn a_tree_is_changed_once_and_its_kept_parts_never() {
         .unwrap();
     assert_eq!((again.seen, again.changed), (9, 0));
     hdfs.set_mode(&format!("{root}/d4/f"), 0o641).await.unwrap();
+    let off = hdfs.check_tree(&root, &change).await.unwrap().unwrap();
+    assert_eq!(off.path, format!("{root}/d4/f"));
+    hdfs.set_mode(&format!("{root}/d4/f"), 0o640).await.unwrap();
+    let acl_only = acl(&[
+        "user::rw-",
+        "user:azywiki:---",
+        "group::---",
+        "mask::---",
+        "other::---",
+    ]);
+    hdfs.set_acl(&format!("{root}/d4/f"), &acl_only)
+        .await
+        .unwrap();
     let off = hdfs.check_tree(&root, &change).await.unwrap().unwrap();
     assert_eq!(off.path, format!("{root}/d4/f"));
     let mended = hdfs

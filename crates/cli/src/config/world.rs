@@ -12,7 +12,7 @@ use super::{Config, Fleet, Hdfs, Metastore};
 use crate::error::CliError;
 
 /// How long one call to the metastore may take unless the configuration says otherwise.
-const METASTORE_DEADLINE: Duration = Duration::from_secs(60);
+const METASTORE_DEADLINE: Duration = Duration::from_mins(1);
 /// How many connections to the metastore, likewise.
 const METASTORE_CONNECTIONS: usize = 8;
 

@@ -138,14 +138,12 @@ impl Action {
     pub(super) async fn observe(&self, world: &World, _: &Cx) -> Result<State, Failure> {
         let hdfs = world.hdfs()?;
         match self {
-            Self::Record { to, .. } | Self::Put { to, .. } => Ok(match to.find(hdfs).await? {
-                Some(_) => State::Done,
-                None => made_in(hdfs, &to.staged).await?,
-            }),
-            Self::MakeFolder { to, .. } => Ok(match to.find(hdfs).await? {
-                Some(_) => State::Done,
-                None => made_in(hdfs, &to.staged).await?,
-            }),
+            Self::Record { to, .. } | Self::Put { to, .. } | Self::MakeFolder { to, .. } => {
+                Ok(match to.find(hdfs).await? {
+                    Some(_) => State::Done,
+                    None => made_in(hdfs, &to.staged).await?,
+                })
+            }
             Self::Move { from, to, was } => {
                 let (here, there) = (hdfs.stat(from).await?, hdfs.stat(to).await?);
                 match (here, there) {

@@ -315,10 +315,10 @@ const ALL: usize = usize::MAX;
 
 /// Up to three lanes of up to three cells.
 fn worlds() -> impl Strategy<Value = Cells> {
-    prop::collection::btree_map("[abc]\\.[0-2]", 0..100_u32, 1..7).prop_map(with_sources)
+    prop::collection::btree_map("[abc]\\.[0-2]", 0..100_u32, 1..7).prop_map(|cells| with_sources(&cells))
 }
 
-fn with_sources(cells: Cells) -> Cells {
+fn with_sources(cells: &Cells) -> Cells {
     let sources = cells
         .iter()
         .map(|(cell, was)| (format!("{cell} source"), *was));
@@ -397,7 +397,7 @@ proptest! {
 }
 
 fn sample() -> (Cells, Plan<Toy>) {
-    let cells = with_sources(Cells::from([("a.0".into(), 1), ("b.0".into(), 2)]));
+    let cells = with_sources(&Cells::from([("a.0".into(), 1), ("b.0".into(), 2)]));
     let plan = plan(&cells);
     (cells, plan)
 }
@@ -457,18 +457,19 @@ fn every_change_of_a_plan_changes_its_hash() {
 /// Each fault is found, and named, in a plan that is otherwise sound.
 #[test]
 fn lint_refuses() {
-    let faults: [(&str, fn(&mut Plan<Toy>)); 8] = [
+    type Break = fn(&mut Plan<Toy>);
+    let faults: [(&str, Break); 8] = [
         ("format 2 is not 1", |p| p.format = 2),
         ("two steps have the id move a.0", |p| {
-            p.steps[2].id = p.steps[0].id.clone()
+            p.steps[2].id = p.steps[0].id.clone();
         }),
         ("wave 0 is out of order", |p| p.steps.reverse()),
         ("both change move a.0", |p| {
-            p.steps[2].action = p.steps[0].action.clone()
+            p.steps[2].action = p.steps[0].action.clone();
         }),
         ("cannot be undone", |p| p.steps[0].risk = Risk::Irreversible),
         ("not marked irreversible", |p| {
-            p.steps[7].risk = Risk::Costly
+            p.steps[7].risk = Risk::Costly;
         }),
         ("destroys before b.0 copy is proven", |p| {
             p.steps.remove(5);

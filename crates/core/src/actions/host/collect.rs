@@ -162,7 +162,7 @@ fn ends(mut reader: impl io::Read) -> io::Result<u64> {
                 count += buffer[..n]
                     .iter()
                     .map(|byte| u64::from(*byte == 0))
-                    .sum::<u64>()
+                    .sum::<u64>();
             }
         }
     }

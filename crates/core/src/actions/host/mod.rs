@@ -18,12 +18,12 @@ use collect::collect;
 use places::{Kept, Kind, Places};
 
 /// How long a look or a removal may take; a home of ten million files needs minutes.
-const DEADLINE: Duration = Duration::from_secs(1800);
+const DEADLINE: Duration = Duration::from_mins(30);
 /// How long a stream may say nothing (`find` may have to pass over much before it prints),
 /// and how long it may take in all.
 const DEADLINES: Deadlines = Deadlines {
-    idle: Duration::from_secs(300),
-    total: Duration::from_secs(24 * 3600),
+    idle: Duration::from_mins(5),
+    total: Duration::from_hours(24),
 };
 
 /// In what form a host's places are put on record before they are removed.

@@ -166,7 +166,7 @@ pub struct Inventory {
     pub now: i64,
     /// What the admins' data file says.
     pub account: Account,
-    /// Running YARN applications of the user, where a ResourceManager is configured.
+    /// Running YARN applications of the user, where a `ResourceManager` is configured.
     pub applications: Vec<String>,
     /// HDFS; `None` when it is not configured or could not be looked at.
     pub hdfs: Option<HdfsFindings>,
@@ -198,7 +198,7 @@ impl Inventory {
     pub fn logins(&self) -> Vec<&str> {
         self.hosts
             .iter()
-            .filter(|(_, places)| places.processes.iter().any(|process| process.is_login()))
+            .filter(|(_, places)| places.processes.iter().any(crate::actions::host::places::Process::is_login))
             .map(|(host, _)| host.as_str())
             .collect()
     }

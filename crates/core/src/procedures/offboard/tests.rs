@@ -363,7 +363,8 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, &dyn Fn(&mut Inventory)); 12] = [
+    type Break<'a> = &'a dyn Fn(&mut Inventory);
+    let rules: [(&str, Break<'_>); 12] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -373,46 +374,46 @@ fn refusals() {
                 .push(login.clone());
         }),
         ("YARN application application_1", &|f| {
-            f.applications.push("application_1".into())
+            f.applications.push("application_1".into());
         }),
         ("below 1000", &|f| {
-            f.hosts.get_mut("stat1008").unwrap().uid = Some(33)
+            f.hosts.get_mut("stat1008").unwrap().uid = Some(33);
         }),
         ("there is no folder", &|f| {
-            f.hdfs.as_mut().unwrap().archive_folder = false
+            f.hdfs.as_mut().unwrap().archive_folder = false;
         }),
         ("has snapshots allowed", &|f| {
             f.hdfs
                 .as_mut()
                 .unwrap()
                 .snapshottable
-                .push("/user/elvis/s".into())
+                .push("/user/elvis/s".into());
         }),
         ("encryption zone", &|f| {
-            f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into())
+            f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into());
         }),
         ("is not complete", &|f| {
             f.hdfs.as_mut().unwrap().archives.push(Archive {
                 tree: tree("/wmf/data/archive/user/elvis"),
                 complete: false,
                 kept: Vec::new(),
-            })
+            });
         }),
         ("is not complete", &|f| {
             f.hdfs
                 .as_mut()
                 .unwrap()
                 .stages
-                .push("/wmf/data/archive/user/.elvis.opsweek".into())
+                .push("/wmf/data/archive/user/.elvis.opsweek".into());
         }),
         ("protected by \"wmf*\"", &|f| {
-            f.hive.as_mut().unwrap().databases[0].was.name = "wmf_elvis".into()
+            f.hive.as_mut().unwrap().databases[0].was.name = "wmf_elvis".into();
         }),
         ("others' tables: t of azy", &|f| {
-            f.hive.as_mut().unwrap().databases[0].tables[0].was.owner = "azy".into()
+            f.hive.as_mut().unwrap().databases[0].tables[0].was.owner = "azy".into();
         }),
         ("database elvis: shares", &|f| {
-            f.hive.as_mut().unwrap().databases[0].shared = Some("shares".into())
+            f.hive.as_mut().unwrap().databases[0].shared = Some("shares".into());
         }),
     ];
     for (why, break_it) in rules {

@@ -67,6 +67,11 @@ impl Detail {
         detail
     }
 
+    /// Whether the class has this name, in whatever package.
+    pub(super) fn is_of(&self, class: &str) -> bool {
+        self.short_class() == class
+    }
+
     /// The class without its package and outer class.
     fn short_class(&self) -> &str {
         let class = self.class.as_deref().unwrap_or_default();

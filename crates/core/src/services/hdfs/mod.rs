@@ -186,8 +186,13 @@ impl Hdfs {
             .repeat("read the ACL of", path, || {
                 self.inner.client.get_acl_status(path)
             })
-            .await?;
-        Ok(acl::whole(acl.permission, acl.entries))
+            .await;
+        match acl {
+            Ok(acl) => Ok(acl::whole(acl.permission, acl.entries)),
+            // A cluster with dfs.namenode.acls.enabled=false has none.
+            Err(Error::Other { source, .. }) if source.is_of("AclException") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Replaces the whole ACL of `path`. `entries` hold those of owner, group and others too, as
@@ -330,11 +335,10 @@ impl Hdfs {
 fn absent<T>(found: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     match found {
         Err(Error::NotFound { .. }) => Ok(None),
-        Err(Error::Other { source, .. })
-            if source
-                .class
-                .as_deref()
-                .is_some_and(|class| class.ends_with("ParentNotDirectoryException")) =>
+        Err(Error::Other { source, .. }) if source.is_of("ParentNotDirectoryException") => Ok(None),
+        // FSPermissionChecker's words for it.
+        Err(Error::PermissionDenied { source, .. })
+            if source.message.ends_with("is not a directory)") =>
         {
             Ok(None)
         }

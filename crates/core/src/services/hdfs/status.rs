@@ -3,12 +3,9 @@
 use hdfs_native::client::{ContentSummary, FileStatus};
 use serde::{Deserialize, Serialize};
 
-/// Bits that the `NameNode` adds to a mode on the wire, from Hadoop's `FsPermission`
-/// (`toExtendedShort`).
-const ACL_BIT: u16 = 1 << 12;
-const ENCRYPTED_BIT: u16 = 1 << 13;
-
-/// One file or folder.
+/// One file or folder. Hadoop 3 tells whether it has an ACL or is encrypted in flags that the
+/// client library does not pass on: see [`acl`](super::Hdfs::acl) and
+/// [`encrypted`](super::Hdfs::encrypted).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Absolute path.
@@ -23,10 +20,6 @@ pub struct Status {
     pub group: String,
     /// Permission and sticky bits, at most `0o7777`. With an ACL the group bits are its mask.
     pub mode: u16,
-    /// Whether it has an ACL beyond its mode: named entries, or defaults for its children.
-    pub acl: bool,
-    /// Whether it is an encryption zone or lies in one.
-    pub encrypted: bool,
     /// Last change, in milliseconds since 1970-01-01 UTC. A folder's changes when a child comes or
     /// goes, not when a child changes.
     pub modified_ms: u64,
@@ -42,8 +35,6 @@ impl From<FileStatus> for Status {
             owner: status.owner,
             group: status.group,
             mode: status.permission & 0o7777,
-            acl: status.permission & ACL_BIT != 0,
-            encrypted: status.permission & ENCRYPTED_BIT != 0,
             modified_ms: status.modification_time,
             replication: status.replication.unwrap_or_default(),
             path: status.path,

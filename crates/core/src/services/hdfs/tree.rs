@@ -29,9 +29,9 @@ pub struct TreeChange {
 }
 
 impl TreeChange {
-    /// Whether nothing is left to do for a path.
+    /// Whether owner, group and mode are as wished; tells nothing of ACLs.
     pub fn conforms(&self, status: &Status) -> bool {
-        self.owner_conforms(status) && self.mode_conforms(status) && !self.acl_to_strip(status)
+        self.owner_conforms(status) && status.mode & self.clear_mode == 0
     }
 
     fn owner_conforms(&self, status: &Status) -> bool {
@@ -42,24 +42,6 @@ impl TreeChange {
                 .group
                 .as_ref()
                 .is_none_or(|group| *group == status.group)
-    }
-
-    fn mode_conforms(&self, status: &Status) -> bool {
-        status.mode == self.mode_of(&status.path, status.mode)
-    }
-
-    /// The mode that `path` shall have when it has `mode`.
-    fn mode_of(&self, path: &str, mode: u16) -> u16 {
-        let pass = if self.pass.iter().any(|folder| folder == path) {
-            PASS
-        } else {
-            0
-        };
-        mode & !self.clear_mode | pass
-    }
-
-    fn acl_to_strip(&self, status: &Status) -> bool {
-        self.strip_acls && status.acl
     }
 
     /// The trees to leave out, in normal form.
@@ -80,9 +62,9 @@ pub struct Counts {
 }
 
 impl Hdfs {
-    /// Makes every path at and below `root` conform. Calls are made only for paths that do not
-    /// conform yet, so a second run costs a listing and an interrupted one is taken up by
-    /// repeating it. `progress` gets the number of paths seen so far, after each. When `cancel`
+    /// Makes every path at and below `root` conform. Changes are sent only for paths that do not
+    /// conform yet, so a second run costs a listing, and with `strip_acls` a look at each path's
+    /// ACL; an interrupted one is taken up by repeating it. `progress` gets the number of paths seen so far, after each. When `cancel`
     /// is triggered, calls under way are finished and no new ones begun.
     ///
     /// A path that vanishes meanwhile is passed over.
@@ -130,10 +112,17 @@ impl Hdfs {
         root: &str,
         change: &TreeChange,
     ) -> Result<Option<Status>, Error> {
-        let mut walk = std::pin::pin!(self.walk_without(root, change.kept()?));
-        while let Some(status) = walk.next().await {
-            let status = status?;
-            if !change.conforms(&status) {
+        let mut checked = std::pin::pin!(
+            self.walk_without(root, change.kept()?)
+                .map(|status| async {
+                    let status = status?;
+                    let off = !change.conforms(&status) || self.strips(&status, change).await?;
+                    Ok(off.then_some(status))
+                })
+                .buffer_unordered(self.inner.config.concurrency)
+        );
+        while let Some(off) = checked.next().await {
+            if let Some(status) = off? {
                 return Ok(Some(status));
             }
         }
@@ -142,20 +131,20 @@ impl Hdfs {
 
     /// Makes one path conform; whether anything was to do.
     async fn conform(&self, status: &Status, change: &TreeChange) -> Result<bool, Error> {
-        if change.conforms(status) {
-            return Ok(false);
-        }
         match self.change(status, change).await {
-            Ok(()) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
+            result => result,
         }
     }
 
-    async fn change(&self, status: &Status, change: &TreeChange) -> Result<(), Error> {
+    async fn change(&self, status: &Status, change: &TreeChange) -> Result<bool, Error> {
         let path = &status.path;
+        let strips = self.strips(status, change).await?;
+        if !strips && change.conforms(status) {
+            return Ok(false);
+        }
         let mut mode = status.mode;
-        if change.acl_to_strip(status) {
+        if strips {
             self.remove_acl(path).await?;
             // The group's own bits come out from under the mask and may be more than it.
             mode = self.stat_present("look at", path).await?.mode;
@@ -168,7 +157,18 @@ impl Hdfs {
             let (owner, group) = (change.owner.as_deref(), change.group.as_deref());
             self.set_owner(path, owner, group).await?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether a path has an ACL that has to go.
+    async fn strips(&self, status: &Status, change: &TreeChange) -> Result<bool, Error> {
+        if !change.strip_acls {
+            return Ok(false);
+        }
+        match self.acl(&status.path).await {
+            Err(Error::NotFound { .. }) => Ok(false),
+            acl => Ok(!acl?.is_empty()),
+        }
     }
 }
 
@@ -185,8 +185,6 @@ mod tests {
             owner: "elvis".into(),
             group: "wikidev".into(),
             mode: 0o750,
-            acl: true,
-            encrypted: false,
             modified_ms: 0,
             replication: 0,
         };
@@ -216,10 +214,5 @@ mod tests {
         };
         assert!(pass("/user/azy").conforms(&status));
         assert!(!pass("/user/elvis").conforms(&status));
-        let strip = TreeChange {
-            strip_acls: true,
-            ..TreeChange::default()
-        };
-        assert!(!strip.conforms(&status));
     }
 }

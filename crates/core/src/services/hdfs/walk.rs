@@ -8,7 +8,7 @@ use futures::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use hdfs_native::client::ListStatusIterator;
 
 use super::call::backoff;
-use super::{Detail, Error, Hdfs, Status, path};
+use super::{AclEntry, Detail, Error, Hdfs, Status, path};
 
 /// Entries taken from a folder at a time; the `NameNode`'s own page (`dfs.ls.limit`).
 const PAGE: usize = 1000;
@@ -20,6 +20,8 @@ struct Folder {
     cursor: Option<ListStatusIterator>,
     /// The last entry given out.
     last: Option<String>,
+    /// Up to which entry the listing repeats itself after it was started over.
+    skip_to: Option<String>,
 }
 
 impl Folder {
@@ -28,6 +30,7 @@ impl Folder {
             path,
             cursor: None,
             last: None,
+            skip_to: None,
         }
     }
 }
@@ -53,8 +56,8 @@ struct Walk {
 }
 
 impl Hdfs {
-    /// What lies directly in the folder `path`, in the `NameNode`'s order (bytes of the names); a
-    /// file gives itself.
+    /// What lies directly in the folder `path`, in no
+    /// particular order; a file gives itself.
     ///
     /// # Errors
     /// [`Error::NotFound`] when nothing is at `path`; [`Error::NotUtf8`] when a name in it is not.
@@ -84,6 +87,28 @@ impl Hdfs {
     /// `root`.
     pub fn walk(&self, root: &str) -> impl Stream<Item = Result<Status, Error>> + Send + use<> {
         self.walk_without(root, Vec::new())
+    }
+
+    /// [`Hdfs::walk`] with each path's ACL, as [`Hdfs::acl`] gives it, in the same order. Listings
+    /// do not tell which paths have one, so this takes a call a path.
+    pub fn walk_with_acls(
+        &self,
+        root: &str,
+    ) -> impl Stream<Item = Result<(Status, Vec<AclEntry>), Error>> + Send + use<> {
+        let hdfs = self.clone();
+        self.walk(root)
+            .map(move |status| {
+                let hdfs = hdfs.clone();
+                async move {
+                    let status = status?;
+                    match hdfs.acl(&status.path).await {
+                        Err(Error::NotFound { .. }) => Ok(None),
+                        acl => Ok(Some((status, acl?))),
+                    }
+                }
+            })
+            .buffered(self.inner.config.concurrency)
+            .filter_map(|found| std::future::ready(found.transpose()))
     }
 
     /// As [`Hdfs::walk`], leaving out the trees at `skip` (normal paths).
@@ -116,7 +141,7 @@ impl Hdfs {
     }
 
     /// The next entries of a folder. After a broken connection the listing starts over and leaves
-    /// out what it has given already: the `NameNode` sorts by the bytes of the names.
+    /// out what it has given already.
     async fn page(self, mut folder: Folder) -> Page {
         let started = Instant::now();
         let mut pauses = backoff();
@@ -132,14 +157,17 @@ impl Hdfs {
             let next = async { cursor.next().await.transpose() };
             match self.attempt(|| self.call("list", &folder.path), next).await {
                 Ok(Some(status)) => {
-                    if folder.last.as_ref().is_none_or(|last| *last < status.path) {
-                        folder.last = Some(status.path.clone());
-                        entries.push(Status::from(status));
+                    let skip_to = folder.skip_to.as_deref();
+                    if skip_to.is_some_and(|last| !listed_after(&status.path, last)) {
+                        continue;
                     }
+                    folder.last = Some(status.path.clone());
+                    entries.push(Status::from(status));
                 }
                 Ok(None) => break Ok(false),
                 Err(error) if self.may_repeat(&error, started) => {
                     folder.cursor = None;
+                    folder.skip_to = folder.last.clone();
                     tokio::time::sleep(pauses.next().unwrap_or_default()).await;
                 }
                 Err(error) => break Err(error),
@@ -151,6 +179,13 @@ impl Hdfs {
             more,
         }
     }
+}
+
+/// Whether the `NameNode` lists `path` after `other` of the same folder: it sorts by the names'
+/// bytes, as signed numbers (`DFSUtil.compareBytes`), so that `ü` comes before `a`.
+fn listed_after(path: &str, other: &str) -> bool {
+    let signed = |text: &str| text.bytes().map(u8::cast_signed).collect::<Vec<_>>();
+    signed(path) > signed(other)
 }
 
 impl Walk {
@@ -208,5 +243,19 @@ impl Walk {
 
     fn is_skipped(&self, path: &str) -> bool {
         self.skip.iter().any(|folder| path::is_within(path, folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_as_signed_bytes() {
+        assert!(listed_after("/d/a", "/d/ü"));
+        assert!(listed_after("/d/ab", "/d/a"));
+        assert!(listed_after("/d/b", "/d/a"));
+        assert!(!listed_after("/d/a", "/d/a"));
+        assert!(!listed_after("/d/ü", "/d/a"));
     }
 }

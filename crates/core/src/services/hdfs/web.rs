@@ -1,11 +1,12 @@
 //! What only the `NameNode`'s web address tells: `/jmx` and `WebHDFS`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, Detail, Error, Hdfs, path};
+use super::{Call, Detail, Error, Hdfs, absent, path};
 
 /// The longest answer that is read.
 const LIMIT: u64 = 64 << 20;
@@ -53,6 +54,21 @@ struct SnapshottableFolder {
 #[serde(rename_all = "camelCase")]
 struct DirStatus {
     path_suffix: String,
+}
+
+/// The answer to `GETFILESTATUS`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
+    file_status: FoundStatus,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundStatus {
+    /// Only there when it is true.
+    #[serde(default)]
+    enc_bit: bool,
 }
 
 /// How `WebHDFS` tells an error.
@@ -132,6 +148,16 @@ impl Hdfs {
         Ok(folders)
     }
 
+    /// Whether `path` is an encryption zone or lies in one; `None` when nothing is there. A folder
+    /// that holds a zone further down is not encrypted itself.
+    pub async fn encrypted(&self, path: &str) -> Result<Option<bool>, Error> {
+        let path = path::normal(path)?;
+        let query = [("op", "GETFILESTATUS"), ("user.name", self.user())];
+        let at = format!("/webhdfs/v1{}", percent_encoded(&path));
+        let found = self.web("look at", &at, &query, |_| true).await;
+        absent(found.map(|found: Found| Some(found.file_status.enc_bit)))
+    }
+
     async fn jmx(&self, op: &'static str, active: bool) -> Result<Jmx, Error> {
         let query = [("qry", "Hadoop:service=NameNode,name=NameNode*")];
         self.web(op, "/jmx", &query, move |jmx: &Jmx| {
@@ -145,7 +171,7 @@ impl Hdfs {
     async fn web<T: DeserializeOwned + Send + 'static>(
         &self,
         op: &'static str,
-        at: &'static str,
+        at: &str,
         query: &[(&'static str, &str)],
         wanted: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
@@ -221,6 +247,20 @@ impl Failure {
     }
 }
 
+/// A path as part of a URL: everything but letters, digits and `/-._~` encoded (RFC 3986).
+fn percent_encoded(path: &str) -> String {
+    let mut url = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
+}
+
 fn get<T: DeserializeOwned>(
     agent: &ureq::Agent,
     url: &str,
@@ -288,6 +328,11 @@ mod tests {
         {"name":"NameNodeInfo","ClusterId":"CID-1","BlockPoolId":"BP-1","Safemode":"on"}]}"#;
     const ACTIVE: &str = r#"{"beans":[{"name":"NameNodeStatus","State":"active"},
         {"name":"NameNodeInfo","ClusterId":"CID-1","BlockPoolId":"BP-1","Safemode":""}]}"#;
+
+    #[test]
+    fn no_name_can_end_the_path_of_a_url() {
+        assert_eq!(percent_encoded("/a b/%41?#ü"), "/a%20b/%2541%3F%23%C3%BC");
+    }
 
     #[tokio::test]
     async fn goes_on_to_the_next_namenode() {
