@@ -1,1 +1,2 @@
 //! opsweek-sandbox.
+pub mod process;
