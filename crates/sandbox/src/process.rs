@@ -110,8 +110,8 @@ fn has_none(proc: &Path) -> bool {
         .unwrap_or_default()
         .split_whitespace()
         .skip(50 - 3);
-    let (start, end) = (fields.next(), fields.next());
-    start == end && start != Some("0")
+    let (from, to) = (fields.next(), fields.next());
+    from == to && from != Some("0")
 }
 
 /// Starts `program` as a server: own session, no input, both outputs to `log`
@@ -237,7 +237,10 @@ mod tests {
         let dir = folder("stubborn");
         let ready = std::env::temp_dir().join(format!("opsweek-stubborn-{}", std::process::id()));
         let mut child = start("sh", &mark(&dir, "stubborn"), &ready, |command| {
-            command.args(["-c", "trap '' TERM; echo ready; while :; do sleep 600; done"]);
+            command.args([
+                "-c",
+                "trap '' TERM; echo ready; while :; do sleep 600; done",
+            ]);
         })
         .unwrap();
         while fs::read(&ready).unwrap().is_empty() {
