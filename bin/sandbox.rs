@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use opsweek_sandbox::{Error, Sandbox, Service, UpOptions, ui};
+use opsweek_sandbox::{Error, Sandbox, SeedOptions, Service, UpOptions, ui};
 
 /// Real HDFS, Hive metastore, MariaDB and sshd hosts on this machine, loopback only.
 #[derive(Parser)]
@@ -50,6 +50,22 @@ enum Cmd {
         /// The metastore in a JVM of its own
         #[arg(long)]
         split_metastore: bool,
+    },
+    /// Make a realistic leaver on the servers that are up
+    Seed {
+        #[command(flatten)]
+        dir: Dir,
+        /// The leaver, such as elvis
+        user: String,
+        /// Further files in the HDFS home and in a host's home
+        #[arg(long, default_value_t = 0)]
+        files: usize,
+        /// A mount point inside a host's home
+        #[arg(long)]
+        mount: bool,
+        /// Still active: `ensure: present` in the admins' data file
+        #[arg(long)]
+        active: bool,
     },
     /// The real `hdfs dfs|dfsadmin|fsck`
     Hdfs {
@@ -136,6 +152,9 @@ fn run(command: Cmd) -> Result<ExitCode, Error> {
                 "export OPSWEEK_CONFIG={}",
                 sandbox.config_path().display()
             ));
+        }
+        Cmd::Seed { dir, user, files, mount, active } => {
+            Sandbox::open(&dir.path)?.seed(&user, &SeedOptions { files, mount, active })?;
         }
         Cmd::Hdfs { dir, user, args } => {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();

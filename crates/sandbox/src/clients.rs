@@ -9,7 +9,7 @@ use crate::hosts;
 use crate::java::Java;
 use crate::sandbox::{Sandbox, Service};
 use crate::servers::metastore::{self, Backend};
-use crate::servers::{hdfs, mariadb};
+use crate::servers::mariadb;
 
 /// The programs of `hdfs` that the sandbox has, with the class that each is.
 const HDFS: [(&str, &str); 3] = [
@@ -31,7 +31,7 @@ impl Sandbox {
                 name: (*program).to_owned(),
                 known: HDFS.map(|(name, _)| name).join(", "),
             })?;
-        let mut command = self.java()?.client(&[&hdfs::conf(self.dir())], class);
+        let mut command = self.java()?.client(self.dir(), class);
         command
             .args(args)
             .env("HADOOP_USER_NAME", user.unwrap_or("hdfs"));
@@ -57,7 +57,7 @@ impl Sandbox {
         let url = metastore::derby_url(self.dir(), &state.ports).unwrap_or_default();
         let mut command = self
             .java()?
-            .client(&[&metastore::conf(self.dir())], "opsweek.Query");
+            .client(self.dir(), "opsweek.Query");
         command.args([&url, sql]);
         Ok(command)
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,6 +27,11 @@ pub(crate) fn write(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
 /// Creates a folder and those above it.
 pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).context("create", path)
+}
+
+/// Only the owner may look into the folder from now on.
+pub(crate) fn restrict(path: &Path) -> Result<(), Error> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).context("restrict", path)
 }
 
 /// Removes a folder and what is in it, if it exists.

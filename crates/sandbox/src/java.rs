@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::cache::Cache;
 use crate::error::{Context, Error};
+use crate::servers::{hdfs, metastore};
 use crate::{files, process};
 
 /// Our own classes; the rest of the Java here is Apache's.
@@ -16,6 +17,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("Metastore.java", include_str!("../java/Metastore.java")),
     ("Query.java", include_str!("../java/Query.java")),
     ("Servers.java", include_str!("../java/Servers.java")),
+    ("World.java", include_str!("../java/World.java")),
 ];
 
 const HADOOP: &str = "3.4.2";
@@ -159,29 +161,35 @@ impl Java {
     }
 
     /// Adds to `command` (which runs [`Java::program`]) flags and the class to run,
-    /// with the configuration files in `conf`. `heap` is in MiB.
-    pub(crate) fn class(&self, command: &mut Command, heap: u32, conf: &[&Path], class: &str) {
-        let conf: Vec<PathBuf> = conf.iter().map(|&path| path.to_owned()).collect();
-        if let Some(folder) = conf.first() {
-            let mut log = OsString::from("-Dlog4j.configuration=file:");
-            log.push(folder.join("log4j.properties"));
-            command.arg(log);
-        }
+    /// with the configuration files in `conf`. `heap` is in MiB, `log` the path of a
+    /// log4j configuration.
+    pub(crate) fn class(
+        &self,
+        command: &mut Command,
+        heap: u32,
+        log: &Path,
+        conf: &[PathBuf],
+        class: &str,
+    ) {
         command
             .arg(format!("-Xmx{heap}m"))
+            .arg(format!("-Dlog4j.configuration=file:{}", log.display()))
             .args(FLAGS)
             .arg("-cp")
             .arg(&self.class_path)
             .arg("opsweek.Launch")
-            .arg(join(&conf))
+            .arg(join(conf))
             .arg(class)
             .env("METASTORE_HOME", &self.metastore_home);
     }
 
-    /// A client: runs `class` of Hadoop, the metastore or ours to its end.
-    pub(crate) fn client(&self, conf: &[&Path], class: &str) -> Command {
+    /// A client: runs `class` of Hadoop, the metastore or ours to its end, with the
+    /// configuration of the sandbox `dir`.
+    pub(crate) fn client(&self, dir: &Path, class: &str) -> Command {
         let mut command = Command::new(self.program());
-        self.class(&mut command, 512, conf, class);
+        let conf = [hdfs::conf(dir), metastore::conf(dir)];
+        let log = conf[0].join("log4j.properties");
+        self.class(&mut command, 512, &log, &conf, class);
         command
     }
 }

@@ -15,9 +15,11 @@ mod java;
 mod packages;
 pub mod process;
 mod sandbox;
+mod seed;
 mod servers;
 mod state;
 pub mod ui;
 
 pub use error::Error;
+pub use seed::SeedOptions;
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};

@@ -437,7 +437,7 @@ impl Start<'_> {
         ] {
             files::folder(&dir.join(folder))?;
         }
-        restrict(&dir.join("secrets"))?;
+        files::restrict(&dir.join("secrets"))?;
         let has = |service: Service| wanted.contains(&service);
         let missing = self.replace_broken(state)?;
         let missing: Vec<&str> = {
@@ -657,10 +657,10 @@ impl Start<'_> {
             .arg(format!(
                 "-Dderby.stream.error.file={}",
                 dir.join("metastore/derby.log").display()
-            ))
-            .arg("-Dopsweek.log=INFO");
-        let conf = [&*hdfs::conf(dir), &*metastore::conf(dir)];
-        java.class(command, 640, &conf, "opsweek.Servers");
+            ));
+        let conf = [hdfs::conf(dir), metastore::conf(dir)];
+        let log = conf[0].join(hdfs::SERVERS_LOG);
+        java.class(command, 640, &log, &conf, "opsweek.Servers");
         let port = |name: &str| state.ports.get(name).copied().unwrap_or(0);
         for role in roles(name) {
             match role {
@@ -732,10 +732,4 @@ fn is_ready(log: &Path) -> bool {
         text.split(|byte| *byte == b'\n')
             .any(|line| line == b"READY")
     })
-}
-
-/// Only the owner may look into the folder.
-fn restrict(folder: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).context("restrict", folder)
 }

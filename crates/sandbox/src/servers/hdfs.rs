@@ -59,12 +59,21 @@ pub(crate) fn write_conf(dir: &Path, ports: &Ports) -> Result<(), Error> {
         ("dfs.permissions.superusergroup", "supergroup"),
         ("dfs.namenode.acls.enabled", "true"),
         ("dfs.webhdfs.enabled", "true"),
+        ("dfs.namenode.handler.count", "64"),
         // Out of safe mode as soon as the one DataNode has reported.
         ("dfs.namenode.safemode.extension", "0"),
         ("dfs.namenode.safemode.min.datanodes", "1"),
         // A DataNode that is gone counts as dead after 2 * 5 s + 10 * 1 s.
         ("dfs.heartbeat.interval", "1"),
         ("dfs.namenode.heartbeat.recheck-interval", "5000"),
+        // A client that closes a file a moment before the DataNode has reported its
+        // block waits this long (400 ms by default) before it asks again.
+        (
+            "dfs.client.block.write.locateFollowingBlock.initial.delay.ms",
+            "10",
+        ),
+        // Heartbeats older than this make a DataNode the last choice; less than above.
+        ("dfs.namenode.stale.datanode.interval", "15000"),
         // 127.0.0.1 need not have a name.
         (
             "dfs.namenode.datanode.registration.ip-hostname-check",
@@ -72,18 +81,47 @@ pub(crate) fn write_conf(dir: &Path, ports: &Ports) -> Result<(), Error> {
         ),
     ]);
     files::write(&conf.join("hdfs-site.xml"), 0o644, &hdfs)?;
-    files::write(
-        &conf.join("log4j.properties"),
-        0o644,
-        "log4j.rootLogger=${opsweek.log},stderr\n\
-         opsweek.log=WARN\n\
-         log4j.appender.stderr=org.apache.log4j.ConsoleAppender\n\
-         log4j.appender.stderr.target=System.err\n\
-         log4j.appender.stderr.layout=org.apache.log4j.PatternLayout\n\
-         log4j.appender.stderr.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n\n\
-         log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n",
-    )
+    let client = format!("log4j.rootLogger=WARN,stderr\n{TO_STDERR}");
+    files::write(&conf.join("log4j.properties"), 0o644, &client)?;
+    let audit = |class: &str, name: &str, file: &Path| {
+        format!(
+            "log4j.logger.{class}=INFO,{name}\n\
+             log4j.additivity.{class}=false\n\
+             log4j.appender.{name}=org.apache.log4j.FileAppender\n\
+             log4j.appender.{name}.file={}\n\
+             log4j.appender.{name}.layout=org.apache.log4j.PatternLayout\n\
+             log4j.appender.{name}.layout.ConversionPattern=%d{{ISO8601}} %m%n\n",
+            file.display()
+        )
+    };
+    let servers = format!(
+        "log4j.rootLogger=INFO,stderr\n{TO_STDERR}\
+         log4j.logger.BlockStateChange=WARN\n\
+         log4j.logger.org.apache.hadoop.hdfs.StateChange=WARN\n{}{}",
+        audit(
+            "org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit",
+            "hdfs",
+            &dir.join("hdfs/audit.log"),
+        ),
+        audit(
+            "org.apache.hadoop.hive.metastore.HiveMetaStore.audit",
+            "metastore",
+            &dir.join("metastore/audit.log"),
+        ),
+    );
+    files::write(&conf.join(SERVERS_LOG), 0o644, &servers)
 }
+
+/// How the servers log: what they do to standard error; what is asked of them to
+/// `audit.log`, by which a test can tell that nothing was changed.
+pub(crate) const SERVERS_LOG: &str = "log4j-servers.properties";
+
+const TO_STDERR: &str = "\
+    log4j.appender.stderr=org.apache.log4j.ConsoleAppender\n\
+    log4j.appender.stderr.target=System.err\n\
+    log4j.appender.stderr.layout=org.apache.log4j.PatternLayout\n\
+    log4j.appender.stderr.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n\n\
+    log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n";
 
 /// Whether the `NameNode` answers, knows a living `DataNode` and takes writes.
 pub(crate) fn is_healthy(ports: &Ports) -> bool {

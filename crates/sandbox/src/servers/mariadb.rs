@@ -47,6 +47,8 @@ pub(crate) fn make_data(
     }
     let home = dir.join("mariadb");
     files::folder(&home.join("tmp"))?;
+    // Whoever reaches the socket is root in the database.
+    files::restrict(&home)?;
     let data = home.join("data");
     if data.exists() {
         return Ok(());

@@ -163,7 +163,8 @@ fn make_derby(
         files::write(&conf.join("metastore-site.xml"), 0o600, &xml)?;
         let mut tool = process::tool(java.program(), mark);
         tool.current_dir(folder);
-        java.class(&mut tool, 512, &[&conf], SCHEMA_TOOL);
+        let log = hdfs::conf(dir).join("log4j.properties");
+        java.class(&mut tool, 512, &log, &[conf], SCHEMA_TOOL);
         files::run(
             tool.args(["-initSchema", "-dbType", "derby"]),
             "the metastore's schema tool",
