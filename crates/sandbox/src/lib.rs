@@ -1,3 +1,25 @@
-//! opsweek-sandbox.
+//! Real servers on this machine: HDFS, Hive metastore, `MariaDB` and sshd hosts,
+//! for a demo, for practice, for tests. Loopback only.
+//!
+//! A [`Sandbox`] is a folder; its servers live on when whoever started them ends.
+//! Tests find the one that `sandbox test` brought up with [`Sandbox::from_env`].
+
+mod admins;
+mod cache;
+mod clients;
+mod config;
+mod error;
+mod files;
 pub mod hosts;
+mod java;
+mod packages;
 pub mod process;
+mod sandbox;
+mod seed;
+mod servers;
+mod state;
+pub mod ui;
+
+pub use error::Error;
+pub use seed::SeedOptions;
+pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};

@@ -84,26 +84,34 @@ fn environment(proc: &Path) -> Option<Vec<u8>> {
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
         let environ = fs::read(proc.join("environ")).ok()?;
-        // In the midst of exec a process has no environment yet, and its lock may
-        // be closed already: look again.
-        if !environ.is_empty() || !amid_exec(proc) || Instant::now() > deadline {
+        // In the midst of exec a process has no environment yet, though its lock
+        // may be closed already: look again.
+        if !environ.is_empty() || has_none(proc) || Instant::now() > deadline {
             return Some(environ);
         }
         std::thread::yield_now();
     }
 }
 
-/// Whether a living process has no place for its environment: `env_end`, field 51
-/// of `/proc/PID/stat` (proc(5)), is set late in exec. Kernel threads and zombies
-/// have no `exe`.
-fn amid_exec(proc: &Path) -> bool {
-    fs::read_link(proc.join("exe")).is_ok()
-        && fs::read_to_string(proc.join("stat")).is_ok_and(|stat| {
-            stat.rsplit(')')
-                .next()
-                .and_then(|fields| fields.split_whitespace().nth(51 - 3))
-                == Some("0")
-        })
+/// Whether a process that showed no environment really has none: a kernel thread
+/// or a zombie (no `exe`), or one whose environment is known to be empty, that is
+/// `env_start` and `env_end` (fields 50 and 51 of `/proc/PID/stat`, proc(5), set
+/// late in exec) are equal and not 0.
+fn has_none(proc: &Path) -> bool {
+    if fs::read_link(proc.join("exe")).is_err() {
+        return true;
+    }
+    let Ok(stat) = fs::read_to_string(proc.join("stat")) else {
+        return true;
+    };
+    let mut fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(50 - 3);
+    let (from, to) = (fields.next(), fields.next());
+    from == to && from != Some("0")
 }
 
 /// Starts `program` as a server: own session, no input, both outputs to `log`
@@ -143,26 +151,36 @@ pub fn tool(program: impl AsRef<OsStr>, mark: &(String, String)) -> Command {
     command
 }
 
-/// Ends processes: TERM, after `grace` KILL, and waits until they are gone.
-/// Gives those that outlived even KILL by ten seconds.
-pub fn stop(pids: &[Pid], grace: Duration) -> Vec<Pid> {
-    let mut running: Vec<(Pid, OwnedFd)> = pids
+/// Ends the processes that `find` finds: TERM, after `grace` KILL, and waits until
+/// they are gone and none has taken their place. Gives those that outlive KILL.
+pub fn stop(find: impl Fn() -> Vec<Pid>, grace: Duration) -> Vec<Pid> {
+    signal_and_wait(&find(), Signal::TERM, grace);
+    // What was forked meanwhile is found again; ten rounds end what forks faster.
+    for _ in 0..10 {
+        let left = find();
+        if left.is_empty() {
+            break;
+        }
+        signal_and_wait(&left, Signal::KILL, Duration::from_secs(2));
+    }
+    find()
+}
+
+/// Sends `signal` to all, then waits until all have ended, at most `patience`.
+fn signal_and_wait(pids: &[Pid], signal: Signal, patience: Duration) {
+    let running: Vec<OwnedFd> = pids
         .iter()
         // What is gone already needs no end.
-        .filter_map(|pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?)))
+        .filter_map(|pid| pidfd_open(*pid, PidfdFlags::empty()).ok())
         .collect();
-    for (signal, patience) in [
-        (Signal::TERM, grace),
-        (Signal::KILL, Duration::from_secs(10)),
-    ] {
-        for (_, fd) in &running {
-            // Fails only for a process that has just ended.
-            let _ = pidfd_send_signal(fd, signal);
-        }
-        let deadline = Instant::now() + patience;
-        running.retain(|(_, fd)| !ends_before(fd, deadline));
+    for fd in &running {
+        // Fails only for a process that has just ended.
+        let _ = pidfd_send_signal(fd, signal);
     }
-    running.into_iter().map(|(pid, _)| pid).collect()
+    let deadline = Instant::now() + patience;
+    for fd in &running {
+        ends_before(fd, deadline);
+    }
 }
 
 /// Whether the process ends until then; a pidfd is readable once it has.
@@ -207,7 +225,8 @@ mod tests {
         let (name, value) = mark(&dir, "hdfs+metastore");
         assert_eq!(marked(&name, &value), [found[0].pid]);
 
-        assert!(stop(&[found[0].pid], Duration::from_secs(10)).is_empty());
+        let find = || of_sandbox(&dir).iter().map(|found| found.pid).collect();
+        assert!(stop(find, Duration::from_secs(10)).is_empty());
         child.wait().unwrap();
         assert!(of_sandbox(&dir).is_empty());
         fs::remove_file(log).unwrap();
@@ -227,9 +246,9 @@ mod tests {
         while fs::read(&ready).unwrap().is_empty() {
             std::thread::yield_now();
         }
-        let pids: Vec<Pid> = of_sandbox(&dir).iter().map(|found| found.pid).collect();
-        assert!(!pids.is_empty());
-        assert!(stop(&pids, Duration::from_millis(50)).is_empty());
+        assert!(!of_sandbox(&dir).is_empty());
+        let find = || of_sandbox(&dir).iter().map(|found| found.pid).collect();
+        assert!(stop(find, Duration::from_millis(50)).is_empty());
         child.wait().unwrap();
         assert!(of_sandbox(&dir).is_empty());
         fs::remove_file(ready).unwrap();
