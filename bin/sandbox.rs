@@ -153,8 +153,21 @@ fn run(command: Cmd) -> Result<ExitCode, Error> {
                 sandbox.config_path().display()
             ));
         }
-        Cmd::Seed { dir, user, files, mount, active } => {
-            Sandbox::open(&dir.path)?.seed(&user, &SeedOptions { files, mount, active })?;
+        Cmd::Seed {
+            dir,
+            user,
+            files,
+            mount,
+            active,
+        } => {
+            Sandbox::open(&dir.path)?.seed(
+                &user,
+                &SeedOptions {
+                    files,
+                    mount,
+                    active,
+                },
+            )?;
         }
         Cmd::Hdfs { dir, user, args } => {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();

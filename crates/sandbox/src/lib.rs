@@ -21,5 +21,5 @@ mod state;
 pub mod ui;
 
 pub use error::Error;
-pub use seed::SeedOptions;
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
+pub use seed::SeedOptions;

@@ -1,6 +1,6 @@
 //! Changes of HDFS.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::lines::{Lines, body, both};
 use super::{Artefact, World};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
-use crate::services::hdfs::{Existing, Hdfs, Status, TreeChange};
+use crate::services::hdfs::{AclEntry, Existing, Hdfs, Status, TreeChange};
 
 /// A folder and all under it, as a plan remembers it. An overwrite by the same number of
 /// bytes goes unseen.
@@ -342,19 +342,14 @@ async fn unlike(hdfs: &Hdfs, path: &str, was: &Tree) -> Result<Option<String>, F
     }
 }
 
-/// How many paths are worked on at a time.
-const BATCH: usize = 1024;
-
 async fn record(hdfs: &Hdfs, roots: &[String], to: &str, cx: &Cx) -> Result<Value, Failure> {
     let (mut lines, source) = Lines::new()?;
     let produce = async {
         let produced = record_lines(hdfs, roots, &mut lines, cx).await;
         lines.end(produced).await
     };
-    let (produced, written) = tokio::join!(
-        produce,
-        hdfs.write(to, 0o640, Existing::Refuse, body(source))
-    );
+    let write = hdfs.write(to, 0o640, Existing::Refuse, body(source));
+    let (produced, written) = tokio::join!(produce, write);
     let (count, written) = both(produced, written)?;
     Ok(json!({ "paths": count, "bytes": written.bytes, "sha256": written.sha256 }))
 }
@@ -366,35 +361,21 @@ async fn record_lines(
     cx: &Cx,
 ) -> Result<(), Failure> {
     for root in roots {
-        let mut walk = std::pin::pin!(hdfs.walk(root).try_chunks(BATCH));
-        while let Some(batch) = walk.try_next().await.map_err(|error| error.1)? {
-            if cx.cancel().is_cancelled() {
-                return Err(Failure::interrupted());
+        let mut walk = std::pin::pin!(hdfs.walk_with_acls(root));
+        while let Some((status, acl)) = walk.try_next().await? {
+            lines.line(&line(status, &acl)).await?;
+            if lines.count().is_multiple_of(1024) {
+                if cx.cancel().is_cancelled() {
+                    return Err(Failure::interrupted());
+                }
+                cx.progress(lines.count(), None, "paths");
             }
-            let mut all = stream::iter(batch)
-                .map(|status| async move {
-                    let acl = if status.acl {
-                        let acl = hdfs.acl(&status.path).await?;
-                        acl.iter().map(ToString::to_string).collect()
-                    } else {
-                        Vec::new()
-                    };
-                    Ok::<_, Failure>(line(status, acl))
-                })
-                .buffered(CONCURRENCY);
-            while let Some(line) = all.try_next().await? {
-                lines.line(&line).await?;
-            }
-            cx.progress(lines.count(), None, "paths");
         }
     }
     Ok(())
 }
 
-/// How many ACLs are asked for at once.
-const CONCURRENCY: usize = 16;
-
-fn line(status: Status, acl: Vec<String>) -> Line {
+fn line(status: Status, acl: &[AclEntry]) -> Line {
     Line {
         path: status.path,
         folder: status.is_dir,
@@ -403,6 +384,6 @@ fn line(status: Status, acl: Vec<String>) -> Line {
         group: status.group,
         mode: status.mode,
         modified: status.modified_ms,
-        acl,
+        acl: acl.iter().map(ToString::to_string).collect(),
     }
 }

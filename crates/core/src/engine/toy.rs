@@ -315,7 +315,8 @@ const ALL: usize = usize::MAX;
 
 /// Up to three lanes of up to three cells.
 fn worlds() -> impl Strategy<Value = Cells> {
-    prop::collection::btree_map("[abc]\\.[0-2]", 0..100_u32, 1..7).prop_map(|cells| with_sources(&cells))
+    prop::collection::btree_map("[abc]\\.[0-2]", 0..100_u32, 1..7)
+        .prop_map(|cells| with_sources(&cells))
 }
 
 fn with_sources(cells: &Cells) -> Cells {

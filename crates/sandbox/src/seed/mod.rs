@@ -108,7 +108,17 @@ fn check_name(user: &str) -> Result<(), Error> {
     if !start || user.len() > 32 || !chars.all(plain) {
         return refuse("a name is a lower-case letter or `_`, then up to 31 of a-z 0-9 _ . -");
     }
-    if ["default", "hdfs", "hive", "root", "shared", world::OTHER, world::SYSTEM].contains(&user) {
+    if [
+        "default",
+        "hdfs",
+        "hive",
+        "root",
+        "shared",
+        world::OTHER,
+        world::SYSTEM,
+    ]
+    .contains(&user)
+    {
         return refuse("it belongs to the sandbox itself");
     }
     Ok(())
@@ -123,8 +133,22 @@ mod tests {
         for name in ["elvis", "_x", "a.b-c_9", &"a".repeat(32)] {
             check_name(name).unwrap();
         }
-        for name in ["", "..", "/", "*", "-rf", "Elvis", "hdfs", "azy", "a\nb", &"a".repeat(33)] {
-            assert!(matches!(check_name(name), Err(Error::User { .. })), "{name:?}");
+        for name in [
+            "",
+            "..",
+            "/",
+            "*",
+            "-rf",
+            "Elvis",
+            "hdfs",
+            "azy",
+            "a\nb",
+            &"a".repeat(33),
+        ] {
+            assert!(
+                matches!(check_name(name), Err(Error::User { .. })),
+                "{name:?}"
+            );
         }
     }
 }

@@ -198,7 +198,12 @@ impl Inventory {
     pub fn logins(&self) -> Vec<&str> {
         self.hosts
             .iter()
-            .filter(|(_, places)| places.processes.iter().any(crate::actions::host::places::Process::is_login))
+            .filter(|(_, places)| {
+                places
+                    .processes
+                    .iter()
+                    .any(crate::actions::host::places::Process::is_login)
+            })
             .map(|(host, _)| host.as_str())
             .collect()
     }

@@ -31,7 +31,14 @@ pub struct TreeChange {
 impl TreeChange {
     /// Whether owner, group and mode are as wished; tells nothing of ACLs.
     pub fn conforms(&self, status: &Status) -> bool {
-        self.owner_conforms(status) && status.mode & self.clear_mode == 0
+        self.owner_conforms(status) && status.mode == self.mode_of(&status.path, status.mode)
+    }
+
+    /// The mode that `path` shall have when it has `mode`.
+    fn mode_of(&self, path: &str, mode: u16) -> u16 {
+        let passes = self.pass.iter().any(|folder| folder == path);
+        let pass = if passes { PASS } else { 0 };
+        mode & !self.clear_mode | pass
     }
 
     fn owner_conforms(&self, status: &Status) -> bool {

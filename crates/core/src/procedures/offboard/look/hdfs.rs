@@ -25,8 +25,9 @@ pub(in super::super) async fn hdfs(
         ..HdfsFindings::default()
     };
     if let Some(tree) = Tree::look(hdfs, &home).await? {
-        let (newest, encrypted) = newest(hdfs, &tree, cx).await?;
-        found.encrypted = encrypted;
+        let newest = newest(hdfs, &tree, cx).await?;
+        let encrypted = hdfs.encrypted(&home).await?.unwrap_or_default();
+        found.encrypted = encrypted.then(|| home.clone());
         found.home = Some(Found { tree, newest });
         for name in &policy.hdfs_rubbish {
             let part = Tree::look(hdfs, &format!("{home}/{name}")).await?;
@@ -45,21 +46,14 @@ pub(in super::super) async fn hdfs(
     Ok(found)
 }
 
-/// The newest change of anything in the tree, and a path in it that is encrypted.
-pub(super) async fn newest(
-    hdfs: &Hdfs,
-    tree: &Tree,
-    cx: &Cx,
-) -> Result<(i64, Option<String>), Failure> {
+/// The newest change of anything in the tree, in seconds since the epoch.
+pub(super) async fn newest(hdfs: &Hdfs, tree: &Tree, cx: &Cx) -> Result<i64, Failure> {
     let cx = cx.for_step(&tree.path);
     let total = tree.files + tree.folders;
-    let (mut newest, mut encrypted, mut seen) = (0, None, 0_u64);
+    let (mut newest, mut seen) = (0, 0_u64);
     let mut walk = std::pin::pin!(hdfs.walk(&tree.path));
     while let Some(status) = walk.try_next().await? {
         newest = newest.max(status.modified_ms);
-        if status.encrypted && encrypted.is_none() {
-            encrypted = Some(status.path);
-        }
         seen += 1;
         if seen.is_multiple_of(1024) {
             if cx.cancel().is_cancelled() {
@@ -68,7 +62,7 @@ pub(super) async fn newest(
             cx.progress(seen, Some(total), "paths");
         }
     }
-    Ok((i64::try_from(newest / 1000).unwrap_or(i64::MAX), encrypted))
+    Ok(i64::try_from(newest / 1000).unwrap_or(i64::MAX))
 }
 
 /// The part of an archive's `manifest.json` that a look needs.

@@ -125,7 +125,7 @@ impl Hive<'_> {
         let Some(tree) = Tree::look(hdfs, path).await? else {
             return Ok(None);
         };
-        let (newest, _) = newest(hdfs, &tree, self.cx).await?;
+        let newest = newest(hdfs, &tree, self.cx).await?;
         Ok(Some(Found { tree, newest }))
     }
 
