@@ -8,35 +8,35 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use opsweek_sandbox::{Sandbox, SeedOptions};
 
 /// The sandbox that `cargo verify` has started.
-pub fn sandbox() -> &'static Sandbox {
+pub(crate) fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| Sandbox::from_env().expect("run the tests by: cargo verify"))
 }
 
 /// A leaver of that name in the shared sandbox. Seeding edits files that all users share,
 /// so it is done for one at a time.
-pub fn seed(user: &str) {
+pub(crate) fn seed(user: &str) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one: MutexGuard<'_, ()> = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     sandbox().seed(user, &SeedOptions::default()).unwrap();
 }
 
 /// What a tool left behind when it ended.
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// Fails, showing all that was printed, unless the tool ended with this code.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
@@ -53,7 +53,7 @@ impl From<Output> for Ran {
 
 /// `offboard` with the given configuration, no terminal, and nothing of this process's
 /// environment that could steer it.
-pub fn offboard_with(config: &Path) -> Command {
+pub(crate) fn offboard_with(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offboard"));
     command
         .env_clear()
@@ -64,25 +64,25 @@ pub fn offboard_with(config: &Path) -> Command {
 }
 
 /// `offboard` on the sandbox.
-pub fn offboard<const N: usize>(arguments: [&str; N]) -> Ran {
+pub(crate) fn offboard<const N: usize>(arguments: [&str; N]) -> Ran {
     let mut command = offboard_with(&sandbox().config_path());
     command.args(arguments).output().unwrap().into()
 }
 
 /// What `hdfs dfs -ls -R` prints of these paths, and nothing for one that is not there.
-pub fn listing(paths: &[&str]) -> String {
+pub(crate) fn listing(paths: &[&str]) -> String {
     let arguments: Vec<&str> = ["dfs", "-ls", "-R"].iter().chain(paths).copied().collect();
     let output = sandbox().hdfs(None, &arguments).unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Whether the path is in HDFS.
-pub fn in_hdfs(path: &str) -> bool {
+pub(crate) fn in_hdfs(path: &str) -> bool {
     sandbox().hdfs(None, &["dfs", "-test", "-e", path]).unwrap().status.success()
 }
 
 /// What a command prints on a host, as root.
-pub fn on_host(host: &str, script: &str) -> String {
+pub(crate) fn on_host(host: &str, script: &str) -> String {
     let output = sandbox().ssh(host, &format!("sudo -n bash -c {}", quoted(script))).unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -93,7 +93,7 @@ fn quoted(text: &str) -> String {
 
 /// Everything of a user on every host: type, owner, mode, size and path of each entry, the
 /// crontab, the processes.
-pub fn host_trees(user: &str) -> String {
+pub(crate) fn host_trees(user: &str) -> String {
     let script = format!(
         "find /home/{user} /srv/home/{user} /var/userarchive/{user}* \
          -printf '%y %U %G %m %s %p %l\\n' 2>/dev/null | sort; \
@@ -107,7 +107,7 @@ pub fn host_trees(user: &str) -> String {
 }
 
 /// Databases and tables by owner, as the metastore's own tables have them.
-pub fn tables_of(user: &str) -> Vec<Vec<String>> {
+pub(crate) fn tables_of(user: &str) -> Vec<Vec<String>> {
     let sql = format!(
         "SELECT d.NAME, t.TBL_NAME, t.OWNER, t.TBL_TYPE, s.LOCATION FROM TBLS t \
          JOIN DBS d ON t.DB_ID = d.DB_ID JOIN SDS s ON t.SD_ID = s.SD_ID \
@@ -118,13 +118,13 @@ pub fn tables_of(user: &str) -> Vec<Vec<String>> {
 }
 
 /// Names of the databases that the user owns.
-pub fn databases_of(user: &str) -> Vec<Vec<String>> {
+pub(crate) fn databases_of(user: &str) -> Vec<Vec<String>> {
     let sql = format!("SELECT NAME FROM DBS WHERE OWNER_NAME = '{user}' ORDER BY NAME");
     sandbox().metastore_sql(&sql).unwrap()
 }
 
 /// All of the user's world in one text: equal texts, untouched world.
-pub fn world_of(user: &str) -> String {
+pub(crate) fn world_of(user: &str) -> String {
     format!(
         "{}\n{}\n{:?}\n{:?}",
         listing(&[&format!("/user/{user}"), &format!("/user/hive/warehouse/{user}.db"), "/wmf/data/archive/user"])
@@ -139,7 +139,7 @@ pub fn world_of(user: &str) -> String {
 }
 
 /// A file in a folder that lasts as long as the test process.
-pub fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name)
 }

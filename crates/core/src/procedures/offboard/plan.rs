@@ -58,10 +58,9 @@ pub(super) fn plan(
         version: heading.version.clone(),
         subject: found.user.to_string(),
         title: format!(
-            "offboard {}: {} steps, {hosts} hosts, archive {}",
-            found.user,
-            planner.steps.len(),
+            "archive to {}: {} steps, {hosts} hosts",
             planner.archive,
+            planner.steps.len(),
         ),
         created: found.now,
         task: heading.task.clone(),
@@ -590,8 +589,9 @@ impl<'a> Planner<'a> {
             .collect();
         let mut keep = others.clone();
         keep.push(self.artefact("hosts").settled);
+        // A path sorts before what lies in it.
         keep.sort();
-        keep.dedup();
+        keep.dedup_by(|inner, outer| lies_in(inner, outer));
         let mut pass = Vec::new();
         for path in &others {
             let mut folder = path.as_str();

@@ -53,8 +53,11 @@ impl Hive<'_> {
             .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
             .collect();
         let mut elsewhere = Vec::new();
+        let mut partitions = Vec::new();
         for database in &found.databases {
-            elsewhere.extend(self.elsewhere(database, &places).await?);
+            let (outside, count) = self.elsewhere(database, &places).await?;
+            elsewhere.extend(outside);
+            partitions.push(count);
         }
         let others: Vec<&str> = others
             .iter()
@@ -62,6 +65,9 @@ impl Hive<'_> {
             .collect();
         found.tables = self.tables_elsewhere(&others).await?;
         let places: Vec<String> = places.into_iter().map(str::to_owned).collect();
+        for (database, count) in found.databases.iter_mut().zip(partitions) {
+            database.partitions = count;
+        }
         found.inside = self.inside(&others, &places).await?;
         let names: Vec<&str> = own.iter().map(|database| database.name.as_str()).collect();
         if !names.is_empty() {
@@ -158,13 +164,15 @@ impl Hive<'_> {
     }
 
     /// Data of the database's tables outside the user's places: the tables' and, each for
-    /// itself, that of partitions which do not lie under their table.
+    /// itself, that of partitions which do not lie under their table; and how many
+    /// partitions there are.
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
         places: &[&str],
-    ) -> Result<Vec<Elsewhere>, Failure> {
+    ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
+        let mut count = 0;
         let own = |path: Option<&str>| {
             path.is_some_and(|path| places.iter().any(|place| lies_in(path, place)))
         };
@@ -185,6 +193,7 @@ impl Hive<'_> {
             let mut partitions =
                 std::pin::pin!(self.metastore.partitions(&table.database, &table.name));
             while let Some(partition) = partitions.try_next().await? {
+                count += 1;
                 let Some(location) = partition.location else {
                     continue;
                 };
@@ -206,7 +215,7 @@ impl Hive<'_> {
                 });
             }
         }
-        Ok(all)
+        Ok((all, count))
     }
 
     /// The user's tables in others' databases.
