@@ -32,12 +32,19 @@ impl Ran {
     /// Fails, showing all that was printed, unless the tool ended with this code.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
@@ -78,12 +85,18 @@ pub(crate) fn listing(paths: &[&str]) -> String {
 
 /// Whether the path is in HDFS.
 pub(crate) fn in_hdfs(path: &str) -> bool {
-    sandbox().hdfs(None, &["dfs", "-test", "-e", path]).unwrap().status.success()
+    sandbox()
+        .hdfs(None, &["dfs", "-test", "-e", path])
+        .unwrap()
+        .status
+        .success()
 }
 
 /// What a command prints on a host, as root.
 pub(crate) fn on_host(host: &str, script: &str) -> String {
-    let output = sandbox().ssh(host, &format!("sudo -n bash -c {}", quoted(script))).unwrap();
+    let output = sandbox()
+        .ssh(host, &format!("sudo -n bash -c {}", quoted(script)))
+        .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -102,7 +115,9 @@ pub(crate) fn host_trees(user: &str) -> String {
          pgrep -c -U $(id -u {user} 2>/dev/null || echo 4294967294)"
     );
     let hosts = sandbox().hosts();
-    let trees = hosts.iter().map(|host| format!("{}\n{}", host.name, on_host(&host.name, &script)));
+    let trees = hosts
+        .iter()
+        .map(|host| format!("{}\n{}", host.name, on_host(&host.name, &script)));
     trees.collect()
 }
 
@@ -127,11 +142,15 @@ pub(crate) fn databases_of(user: &str) -> Vec<Vec<String>> {
 pub(crate) fn world_of(user: &str) -> String {
     format!(
         "{}\n{}\n{:?}\n{:?}",
-        listing(&[&format!("/user/{user}"), &format!("/user/hive/warehouse/{user}.db"), "/wmf/data/archive/user"])
-            .lines()
-            .filter(|line| line.contains(user))
-            .collect::<Vec<_>>()
-            .join("\n"),
+        listing(&[
+            &format!("/user/{user}"),
+            &format!("/user/hive/warehouse/{user}.db"),
+            "/wmf/data/archive/user"
+        ])
+        .lines()
+        .filter(|line| line.contains(user))
+        .collect::<Vec<_>>()
+        .join("\n"),
         host_trees(user),
         tables_of(user),
         databases_of(user),
@@ -141,5 +160,8 @@ pub(crate) fn world_of(user: &str) -> String {
 /// A file in a folder that lasts as long as the test process.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path().join(name)
+    FOLDER
+        .get_or_init(|| tempfile::tempdir().unwrap())
+        .path()
+        .join(name)
 }

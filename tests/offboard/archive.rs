@@ -1,7 +1,8 @@
 //! `--archive`, from review to the second look.
 
 use crate::support::{
-    databases_of, host_trees, in_hdfs, listing, offboard, sandbox, scratch, seed, tables_of, world_of,
+    databases_of, host_trees, in_hdfs, listing, offboard, sandbox, scratch, seed, tables_of,
+    world_of,
 };
 
 const ARCHIVE: &str = "/wmf/data/archive/user";
@@ -12,10 +13,20 @@ fn a_dry_run_foretells_and_writes_nothing() {
     seed(user);
     let before = world_of(user);
     let ran = offboard([
-        user, "--archive", "--new-owner", "analytics", "--relocate", "--stop-processes", "--dry-run",
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--stop-processes",
+        "--dry-run",
     ])
     .expect(3);
-    assert!(ran.stdout.contains("move-home") && ran.stdout.contains("to do"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("move-home") && ran.stdout.contains("to do"),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(world_of(user), before);
 }
 
@@ -25,7 +36,11 @@ fn others_tables_inside_stop_it() {
     seed(user);
     let before = world_of(user);
     let ran = offboard([user, "--archive", "--new-owner", "analytics", "--dry-run"]).expect(8);
-    assert!(ran.stderr.contains("has its files inside") && ran.stderr.contains("--relocate"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("has its files inside") && ran.stderr.contains("--relocate"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(world_of(user), before);
 }
 
@@ -36,7 +51,9 @@ fn nobody_to_ask_changes_nothing() {
     let before = world_of(user);
     for yes in [&[][..], &["--yes"]] {
         let mut command = crate::support::offboard_with(&sandbox().config_path());
-        command.args([user, "--archive", "--new-owner", "analytics", "--relocate"]).args(yes);
+        command
+            .args([user, "--archive", "--new-owner", "analytics", "--relocate"])
+            .args(yes);
         crate::support::Ran::from(command.output().unwrap()).expect(5);
     }
     // The owner is asked for when it is missing: nobody is there either.
@@ -70,7 +87,14 @@ fn on_terminal(user: &str, answer: &str) -> i32 {
         env!("CARGO_BIN_EXE_offboard")
     );
     let mut script = std::process::Command::new("script")
-        .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
+        .args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &line,
+            "/dev/null",
+        ])
         .env("OPSWEEK_CONFIG", sandbox().config_path())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -96,39 +120,72 @@ fn reviewed_then_run_leaves_nothing_but_the_archive() {
         .unwrap();
     let before = String::from_utf8_lossy(&before.stdout).into_owned();
     offboard([
-        user, "--archive", "--new-owner", "analytics", "--relocate", "--stop-processes", "--task", "T123456",
-        "--dry-run", "--save-plan", plan,
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--stop-processes",
+        "--task",
+        "T123456",
+        "--dry-run",
+        "--save-plan",
+        plan,
     ])
     .expect(3);
     let ran = offboard(["--plan", plan, "--yes"]).expect(0);
-    assert!(ran.stderr.contains("!log") && ran.stderr.contains("T123456"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("!log") && ran.stderr.contains("T123456"),
+        "{}",
+        ran.stderr
+    );
 
     // HDFS: the home is gone, the archive is there, owned and closed as it should be.
     assert!(!in_hdfs(&format!("/user/{user}")), "{before}");
     let tree = listing(&[&archive]);
-    let others: Vec<&str> = tree
+    // Names with newlines go on over lines of their own.
+    let entries: Vec<Vec<&str>> = tree
         .lines()
-        .filter(|line| !line.contains("hdfs analytics-privatedata-users"))
+        .map(|line| line.split_whitespace().collect())
+        .filter(|fields: &Vec<&str>| fields.len() > 7 && fields[0].len() >= 10)
         .collect();
-    assert!(
-        others.iter().all(|line| line.contains("others_table")),
-        "not the archive's: {others:#?}"
-    );
-    for records in ["hdfs.jsonl.zst", "hive.jsonl.zst", "manifest.json", "complete.json"] {
-        assert!(in_hdfs(&format!("{archive}/.opsweek/{records}")), "{records}");
+    assert!(entries.len() > 20, "{tree}");
+    for entry in &entries {
+        let others_table = entry[7].contains("/exports/referrers");
+        let of_archive = entry[2..4] == ["hdfs", "analytics-privatedata-users"];
+        assert!(of_archive || others_table, "not the archive's: {entry:?}");
+        // Others may pass through to the table that is not the archive's, and no more.
+        let others = &entry[0][7..10];
+        let on_the_way = entry[7].ends_with("/exports");
+        let allowed = if on_the_way { "--x" } else { "---" };
+        assert!(
+            others_table || others == allowed,
+            "open to others: {entry:?}"
+        );
     }
-    assert!(!tree.contains("/.Trash") && !tree.contains("/.sparkStaging"), "{tree}");
-    let open: Vec<&str> = tree
-        .lines()
-        .filter(|line| line.contains("hdfs analytics-privatedata-users"))
-        .filter(|line| line.as_bytes()[7..9] != *b"--")
-        .collect();
-    assert!(open.is_empty(), "readable by others: {open:#?}");
+    for records in [
+        "hdfs.jsonl.zst",
+        "hive.jsonl.zst",
+        "manifest.json",
+        "complete.json",
+    ] {
+        assert!(
+            in_hdfs(&format!("{archive}/.opsweek/{records}")),
+            "{records}"
+        );
+    }
+    assert!(
+        !tree.contains("/.Trash") && !tree.contains("/.sparkStaging"),
+        "{tree}"
+    );
 
     // The metastore: the database is gone, nobody's table is the user's.
     assert_eq!(databases_of(user), Vec::<Vec<String>>::new());
     let left = tables_of(user);
-    assert!(left.iter().all(|row| row[2] != user && row[0] != user), "{left:?}");
+    assert!(
+        left.iter().all(|row| row[2] != user && row[0] != user),
+        "{left:?}"
+    );
     assert!(!in_hdfs(&format!("/user/hive/warehouse/{user}.db")));
     assert!(in_hdfs(&format!("{archive}/.opsweek/hive/{user}.db")));
 
@@ -140,13 +197,19 @@ fn reviewed_then_run_leaves_nothing_but_the_archive() {
         .lines()
         .filter(|line| line.ends_with(".tar.zst"))
         .collect();
-    assert!(tarballs.len() > 1 && tarballs.iter().all(|line| line.starts_with("-r--------")), "{hosts}");
+    assert!(
+        tarballs.len() > 1 && tarballs.iter().all(|line| line.starts_with("-r--------")),
+        "{hosts}"
+    );
     let path = tarballs[0].split_whitespace().last().unwrap();
     let local = scratch("elvisarch.tar.zst");
     let local = local.to_str().unwrap();
     let got = sandbox().hdfs(None, &["dfs", "-get", path, local]).unwrap();
     assert!(got.status.success());
-    let names = std::process::Command::new("tar").args(["--zstd", "-tf", local]).output().unwrap();
+    let names = std::process::Command::new("tar")
+        .args(["--zstd", "-tf", local])
+        .output()
+        .unwrap();
     let names = String::from_utf8_lossy(&names.stdout).into_owned();
     assert!(names.contains(user) && !names.contains("/.ssh"), "{names}");
 
@@ -163,11 +226,22 @@ fn a_plan_edited_by_hand_does_not_run() {
     let before = world_of(user);
     let plan = scratch("elvisedited.json");
     offboard([
-        user, "--archive", "--new-owner", "analytics", "--relocate", "--dry-run", "--save-plan", plan.to_str().unwrap(),
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--dry-run",
+        "--save-plan",
+        plan.to_str().unwrap(),
     ])
     .expect(3);
     let text = std::fs::read_to_string(&plan).unwrap();
-    std::fs::write(&plan, text.replace("analytics-privatedata-users", "wikidev")).unwrap();
+    std::fs::write(
+        &plan,
+        text.replace("analytics-privatedata-users", "wikidev"),
+    )
+    .unwrap();
     let ran = offboard(["--plan", plan.to_str().unwrap(), "--yes"]).expect(4);
     assert!(ran.stderr.contains("hash"), "{}", ran.stderr);
     assert_eq!(world_of(user), before);
@@ -180,12 +254,29 @@ fn drift_after_review_stops_it() {
     let plan = scratch("elvisdrift.json");
     let plan = plan.to_str().unwrap();
     offboard([
-        user, "--archive", "--new-owner", "analytics", "--relocate", "--dry-run", "--save-plan", plan,
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--dry-run",
+        "--save-plan",
+        plan,
     ])
     .expect(3);
     let path = format!("/user/{user}/written-meanwhile");
-    assert!(sandbox().hdfs(None, &["dfs", "-touchz", &path]).unwrap().status.success());
+    assert!(
+        sandbox()
+            .hdfs(None, &["dfs", "-touchz", &path])
+            .unwrap()
+            .status
+            .success()
+    );
     let ran = offboard(["--plan", plan, "--yes"]).expect(6);
-    assert!(ran.stdout.contains("drifted") || ran.stderr.contains("drifted"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("drifted") || ran.stderr.contains("drifted"),
+        "{}",
+        ran.stdout
+    );
     assert!(in_hdfs(&path));
 }

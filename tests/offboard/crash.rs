@@ -10,8 +10,15 @@ fn killed_at_every_step() {
     let plan = scratch("elviscrash.json");
     let plan = plan.to_str().unwrap();
     offboard([
-        user, "--archive", "--new-owner", "analytics", "--relocate", "--stop-processes", "--dry-run",
-        "--save-plan", plan,
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--stop-processes",
+        "--dry-run",
+        "--save-plan",
+        plan,
     ])
     .expect(3);
     let text = std::fs::read_to_string(plan).unwrap();
@@ -33,12 +40,23 @@ fn killed_at_every_step() {
             let ran = Ran::from(command.args(["--plan", plan, "--yes"]).output().unwrap());
             // First between the change and its journal line; then, with the change found
             // done, after that line.
-            assert!(ran.code.is_none(), "{moment} {id}: {:?}\n{}", ran.code, ran.stderr);
+            assert!(
+                ran.code.is_none(),
+                "{moment} {id}: {:?}\n{}",
+                ran.code,
+                ran.stderr
+            );
         }
     }
     assert!(kinds.len() >= 11, "{kinds:?}");
     offboard(["--plan", plan, "--yes"]).expect(0);
     offboard([user]).expect(0);
-    assert!(in_hdfs(&format!("/wmf/data/archive/user/{user}/.opsweek/complete.json")));
-    assert!(tables_of(user).iter().all(|row| row[0] != user && row[2] != user));
+    assert!(in_hdfs(&format!(
+        "/wmf/data/archive/user/{user}/.opsweek/complete.json"
+    )));
+    assert!(
+        tables_of(user)
+            .iter()
+            .all(|row| row[0] != user && row[2] != user)
+    );
 }

@@ -14,9 +14,13 @@ struct Watched {
 
 impl Watched {
     fn new(name: &str, more: &str) -> Self {
-        let listeners: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        let listeners: Vec<TcpListener> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let ports: Vec<u16> = listeners
+            .iter()
+            .map(|l| l.local_addr().unwrap().port())
+            .collect();
         let config = scratch(name);
         std::fs::write(&config, config_text(&ports, more)).unwrap();
         Self { config, listeners }
@@ -36,7 +40,11 @@ fn config_text(ports: &[u16], more: &str) -> String {
     let folder = scratch("refuse");
     std::fs::create_dir_all(&folder).unwrap();
     let ssh = folder.join(format!("ssh_config-{}", ports[2]));
-    std::fs::write(&ssh, format!("Host *\n HostName 127.0.0.1\n Port {}\n", ports[2])).unwrap();
+    std::fs::write(
+        &ssh,
+        format!("Host *\n HostName 127.0.0.1\n Port {}\n", ports[2]),
+    )
+    .unwrap();
     format!(
         "state_dir = {:?}\n\
          [hdfs]\nurl = \"hdfs://127.0.0.1:{}\"\nuser = \"hdfs\"\nwebhdfs = [\"http://127.0.0.1:{}\"]\n\
@@ -47,7 +55,11 @@ fn config_text(ports: &[u16], more: &str) -> String {
 }
 
 fn run(config: &Path, arguments: &[&str]) -> Ran {
-    offboard_with(config).args(arguments).output().unwrap().into()
+    offboard_with(config)
+        .args(arguments)
+        .output()
+        .unwrap()
+        .into()
 }
 
 #[test]
@@ -55,8 +67,17 @@ fn names_that_cannot_be_users() {
     let watched = Watched::new("names.toml", "");
     let long = "e".repeat(300);
     for (name, code) in [
-        ("", 2), ("..", 2), ("/", 2), ("*", 2), ("-rf", 2), ("el\nvis", 2), (long.as_str(), 2), ("Elvis", 2),
-        ("root", 8), ("hdfs", 8), ("nobody", 8),
+        ("", 2),
+        ("..", 2),
+        ("/", 2),
+        ("*", 2),
+        ("-rf", 2),
+        ("el\nvis", 2),
+        (long.as_str(), 2),
+        ("Elvis", 2),
+        ("root", 8),
+        ("hdfs", 8),
+        ("nobody", 8),
     ] {
         let ran = run(&watched.config, &[name, "--archive"]);
         assert_eq!(ran.code, Some(code), "{name:?}: {}", ran.stderr);
@@ -69,7 +90,11 @@ fn names_that_cannot_be_users() {
 fn an_unknown_config_key_names_its_line_and_the_likely_one() {
     let watched = Watched::new("key.toml", "[offboard]\narchve = \"/wmf/x/y\"\n");
     let ran = run(&watched.config, &["elvis"]).expect(2);
-    assert!(ran.stderr.contains("line 12") && ran.stderr.contains("archive"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("line 13") && ran.stderr.contains("archive"),
+        "{}",
+        ran.stderr
+    );
     watched.untouched();
 }
 
@@ -77,7 +102,11 @@ fn an_unknown_config_key_names_its_line_and_the_likely_one() {
 fn a_wrong_config_value_names_its_line() {
     let watched = Watched::new("value.toml", "[offboard]\nmin_uid = \"many\"\n");
     let ran = run(&watched.config, &["elvis"]).expect(2);
-    assert!(ran.stderr.contains("line 12") && ran.stderr.contains("min_uid"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("line 13") && ran.stderr.contains("min_uid"),
+        "{}",
+        ran.stderr
+    );
     watched.untouched();
 }
 
@@ -95,7 +124,11 @@ fn no_hosts_is_an_error() {
 fn everything_down_is_told_within_a_minute() {
     let ports: Vec<u16> = {
         let watched = Watched::new("down.toml", "");
-        watched.listeners.iter().map(|l| l.local_addr().unwrap().port()).collect()
+        watched
+            .listeners
+            .iter()
+            .map(|l| l.local_addr().unwrap().port())
+            .collect()
     };
     let config = scratch("down2.toml");
     std::fs::write(&config, config_text(&ports, "")).unwrap();
@@ -103,6 +136,10 @@ fn everything_down_is_told_within_a_minute() {
     let ran = run(&config, &["elvis"]).expect(7);
     assert!(start.elapsed() < Duration::from_secs(60));
     for place in ["hdfs", "hive", "stat1008"] {
-        assert!(ran.stdout.contains(&format!("NOT looked at: {place}")), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains(&format!("NOT looked at: {place}")),
+            "{}",
+            ran.stdout
+        );
     }
 }

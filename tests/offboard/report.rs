@@ -5,7 +5,11 @@ use crate::support::{offboard, seed, world_of};
 #[test]
 fn a_name_unknown_everywhere_is_clean() {
     let ran = offboard(["nemo"]).expect(0);
-    assert!(ran.stdout.contains("nothing of nemo is left"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("nothing of nemo is left"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

@@ -148,6 +148,7 @@ pub(crate) fn bind<P: Procedure>(
     plan: &Plan<P::Action>,
     procedure: &P,
     now: i64,
+    begun: bool,
 ) -> Result<(), CliError> {
     let faults = lint::lint(plan);
     if !faults.is_empty() {
@@ -158,7 +159,7 @@ pub(crate) fn bind<P: Procedure>(
         .hint("it was not made by this tool as it is: plan again"));
     }
     let age = now.saturating_sub(plan.created);
-    if age > procedure.max_age() {
+    if age > procedure.max_age() && !begun {
         return Err(CliError::new(
             Exit::Drifted,
             format!(

@@ -1,11 +1,13 @@
 //! The folder of journals and plans, which outlives a run that was killed.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use opsweek_core::engine::journal::{self, Entry, Header, Record};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -47,6 +49,33 @@ impl State {
                 })?;
         }
         Ok(())
+    }
+
+    /// Makes sure that no other run about this subject goes on here, for as long as the file
+    /// is open: the kernel gives the lock back however the process ends.
+    pub(crate) fn alone(&self) -> Result<File, CliError> {
+        let path = self.dir.join(format!("{}run.lock", self.prefix()));
+        let fail = |source: &(dyn std::error::Error + 'static)| {
+            CliError::new(Exit::Failed, format!("lock file {}", path.display())).because(source)
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| fail(&source))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(source) => Err(fail(&source).hint(format!(
+                "another {} about {} is running: wait for it",
+                self.tool, self.subject
+            ))),
+        }
+    }
+
+    /// Whether a run of the plan of this hash was begun and did not do all.
+    pub(crate) fn has_begun(&self, hash: &str) -> bool {
+        matches!(self.unfinished(), Ok(Some(run)) if run.header.plan == hash)
     }
 
     /// Where the plan of this hash is kept.

@@ -91,11 +91,11 @@ impl<T: Tool> Run<'_, T> {
         let kept = state.plan(hash);
         plan_file::save(&kept, plan, hash)?;
 
-        let by = &self.shell.env.by;
-        let since = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let pid = std::process::id();
-        let holder = format!("{by}, process {pid}, since {since}");
-        let locked = self.procedure.lock(&self.world, &holder, hash).await;
+        // The lock in the world outlives a killed run, and the same plan of the same holder
+        // takes it over; this one does not, and tells that such a run is really dead.
+        let _alone = state.alone()?;
+        let holder = &self.shell.env.by;
+        let locked = self.procedure.lock(&self.world, holder, hash).await;
         locked.map_err(|failure| {
             let exit = if failure.is_drift() {
                 Exit::Drifted

@@ -92,7 +92,10 @@ async fn drive<T: Tool>(
             let tool = (T::NAME, T::VERSION);
             let (plan, hash) = plan_file::load(file, tool, shell.env.uid, approve)?;
             let procedure = T::resume(&plan, &config)?;
-            plan_file::bind(&plan, &procedure, Timestamp::now().as_second())?;
+            // What was begun may be finished, however long ago: every step looks again.
+            let state = State::new(&config.settings.state_dir, T::NAME, procedure.subject());
+            let begun = state.has_begun(&hash);
+            plan_file::bind(&plan, &procedure, Timestamp::now().as_second(), begun)?;
             (procedure, Some((plan, hash)))
         }
         (None, Some(args)) => (T::request(args, &config)?, None),

@@ -119,7 +119,8 @@ pub trait Procedure: Send + Sync {
     ) -> impl Future<Output = Identities> + Send;
 
     /// Takes the lock on the subject where the world keeps it; `holder` is shown to whoever
-    /// finds it taken, and the same `plan` may take over a lock that a killed run left.
+    /// finds it taken, and takes over the lock of the same holder and `plan`: the caller
+    /// makes sure that there is no such run any more.
     fn lock(
         &self,
         world: &<Self::Action as Act>::World,

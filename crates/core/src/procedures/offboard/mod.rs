@@ -201,8 +201,7 @@ impl Procedure for Offboard {
         }
         let held = hdfs.read_all(&path, 64 << 10).await?;
         match serde_json::from_slice::<Lock>(&held) {
-            // A run of the same plan that was killed; two of them at once would each find
-            // the other's steps done, or drifted.
+            // A run of the same plan that was killed.
             Ok(held) if held.plan == plan && held.holder == holder => Ok(()),
             held => {
                 let by = held.map_or_else(
