@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::hosts;
 use crate::java::Java;
 use crate::sandbox::{Sandbox, Service};
-use crate::servers::metastore::{self, Backend};
 use crate::servers::mariadb;
+use crate::servers::metastore::{self, Backend};
 
 /// The programs of `hdfs` that the sandbox has, with the class that each is.
 const HDFS: [(&str, &str); 3] = [
@@ -55,9 +55,7 @@ impl Sandbox {
             return Ok(command);
         }
         let url = metastore::derby_url(self.dir(), &state.ports).unwrap_or_default();
-        let mut command = self
-            .java()?
-            .client(self.dir(), "opsweek.Query");
+        let mut command = self.java()?.client(self.dir(), "opsweek.Query");
         command.args([&url, sql]);
         Ok(command)
     }

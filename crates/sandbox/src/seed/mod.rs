@@ -11,13 +11,16 @@ use crate::sandbox::{Sandbox, Service};
 use crate::{admins, files};
 
 /// How much of a leaver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct SeedOptions {
-    /// Further files in the HDFS home and in a host's home, under `many/`.
+    /// Further files in the HDFS home and in a host's home, under `many/`
+    #[arg(long, default_value_t = 0)]
     pub files: usize,
-    /// A mount point inside a host's home.
+    /// A mount point inside a host's home
+    #[arg(long)]
     pub mount: bool,
-    /// `ensure: present` in the admins' data file: no leaver at all.
+    /// Still active: `ensure: present` in the admins' data file
+    #[arg(long)]
     pub active: bool,
 }
 
@@ -108,7 +111,17 @@ fn check_name(user: &str) -> Result<(), Error> {
     if !start || user.len() > 32 || !chars.all(plain) {
         return refuse("a name is a lower-case letter or `_`, then up to 31 of a-z 0-9 _ . -");
     }
-    if ["default", "hdfs", "hive", "root", "shared", world::OTHER, world::SYSTEM].contains(&user) {
+    if [
+        "default",
+        "hdfs",
+        "hive",
+        "root",
+        "shared",
+        world::OTHER,
+        world::SYSTEM,
+    ]
+    .contains(&user)
+    {
         return refuse("it belongs to the sandbox itself");
     }
     Ok(())
@@ -123,8 +136,22 @@ mod tests {
         for name in ["elvis", "_x", "a.b-c_9", &"a".repeat(32)] {
             check_name(name).unwrap();
         }
-        for name in ["", "..", "/", "*", "-rf", "Elvis", "hdfs", "azy", "a\nb", &"a".repeat(33)] {
-            assert!(matches!(check_name(name), Err(Error::User { .. })), "{name:?}");
+        for name in [
+            "",
+            "..",
+            "/",
+            "*",
+            "-rf",
+            "Elvis",
+            "hdfs",
+            "azy",
+            "a\nb",
+            &"a".repeat(33),
+        ] {
+            assert!(
+                matches!(check_name(name), Err(Error::User { .. })),
+                "{name:?}"
+            );
         }
     }
 }

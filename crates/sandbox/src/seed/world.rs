@@ -138,7 +138,11 @@ pub(super) fn files(user: &str, many: usize) -> Vec<Op> {
     );
     folder(&format!("{warehouse}/shared.db"), SYSTEM, 0o1777);
     for table in ["reports", "daily"] {
-        folder(&format!("{warehouse}/shared.db/{database}_{table}"), user, 0o755);
+        folder(
+            &format!("{warehouse}/shared.db/{database}_{table}"),
+            user,
+            0o755,
+        );
     }
     folder(&format!("/user/{OTHER}"), OTHER, 0o750);
 
@@ -155,14 +159,20 @@ pub(super) fn files(user: &str, many: usize) -> Vec<Op> {
         ("/.hidden", 0o600),
         ("/notebooks/2025/pageviews/top.ipynb", 0o644),
         ("/notebooks/2025/pageviews/drafts/top 2.ipynb", 0o600),
-        ("/name with spaces/a file, with 'quotes' and \"more\".txt", 0o644),
+        (
+            "/name with spaces/a file, with 'quotes' and \"more\".txt",
+            0o644,
+        ),
         ("/ünïcödé — 維基百科/日本語.tsv", 0o644),
         ("/-rf/--help", 0o644),
         ("/line\nbreak/first\nsecond.txt", 0o644),
         ("/shared with azy/plan.txt", 0o660),
         ("/drop box/readable by all", 0o777),
         ("/nobody may look/nothing to see", 0o000),
-        ("/.sparkStaging/application_1731000000000_0042/spark.zip", 0o600),
+        (
+            "/.sparkStaging/application_1731000000000_0042/spark.zip",
+            0o600,
+        ),
         (&format!("/.Trash/Current{home}/old.csv"), 0o644),
         ("/tables/editors/000000_0", 0o644),
     ] {
@@ -232,12 +242,13 @@ pub(super) fn tables(user: &str) -> Vec<Op> {
         location: None,
         view: None,
     };
-    let partition = |database: &str, table: &str, year: &str, month: &str, location| Op::Partition {
-        database: database.to_owned(),
-        table: table.to_owned(),
-        values: vec![year.to_owned(), month.to_owned()],
-        location,
-    };
+    let partition =
+        |database: &str, table: &str, year: &str, month: &str, location| Op::Partition {
+            database: database.to_owned(),
+            table: table.to_owned(),
+            values: vec![year.to_owned(), month.to_owned()],
+            location,
+        };
     let reports = format!("{own}_reports");
     let daily = format!("{own}_daily");
     let referrers = format!("referrers_of_{own}");
@@ -269,7 +280,12 @@ pub(super) fn tables(user: &str) -> Vec<Op> {
             location: Some(format!("{far}/clicks")),
             ..table(&own, "clicks", user, "external, far from home")
         }),
-        Op::Table(table("shared", &reports, user, "managed, in others' database")),
+        Op::Table(table(
+            "shared",
+            &reports,
+            user,
+            "managed, in others' database",
+        )),
         Op::Table(Table {
             external: true,
             location: Some(format!("/user/hive/warehouse/shared.db/{daily}")),
@@ -280,7 +296,12 @@ pub(super) fn tables(user: &str) -> Vec<Op> {
             spark: true,
             partitioned_by: BY_MONTH,
             location: Some(format!("{home}/exports/referrers")),
-            ..table(OTHER, &referrers, OTHER, "another user's, in the leaver's home")
+            ..table(
+                OTHER,
+                &referrers,
+                OTHER,
+                "another user's, in the leaver's home",
+            )
         }),
         partition(
             OTHER,
@@ -298,7 +319,12 @@ pub(super) fn tables(user: &str) -> Vec<Op> {
         ),
         Op::Table(Table {
             view: Some(format!("SELECT page, views FROM `{own}`.`events`")),
-            ..table("shared", &format!("{own}_top"), OTHER, "a view of the leaver's table")
+            ..table(
+                "shared",
+                &format!("{own}_top"),
+                OTHER,
+                "a view of the leaver's table",
+            )
         }),
     ]
 }
