@@ -1,202 +1,136 @@
 //! The `sandbox` tool: real servers on this machine.
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use opsweek_sandbox::{Error, Sandbox, SeedOptions, Service, UpOptions, ui};
+use clap::{Parser, ValueEnum};
+use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, UpOptions, ui};
 
-/// Real HDFS, Hive metastore, MariaDB and sshd hosts on this machine, loopback only.
+/// Real HDFS, Hive metastore, `MariaDB` and sshd hosts on this machine, loopback only
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Cmd,
+    command: Sub,
+    /// The sandbox's folder [default: `OPSWEEK_SANDBOX`, else .sandbox; demo and test: a
+    /// fresh one in cargo's target folder]
+    #[arg(long, global = true)]
+    dir: Option<PathBuf>,
 }
 
-#[derive(Args)]
-struct Dir {
-    /// The sandbox's folder
-    #[arg(long = "dir", env = "OPSWEEK_SANDBOX", default_value = ".sandbox")]
-    path: PathBuf,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Format {
     Text,
     Json,
 }
 
-#[derive(Subcommand)]
-enum Cmd {
+#[derive(Parser)]
+enum Sub {
     /// Bring servers up; what runs already is left alone
-    Up {
-        #[command(flatten)]
-        dir: Dir,
-        /// Which servers: hdfs, metastore, hosts, mariadb
-        #[arg(
-            long,
-            value_delimiter = ',',
-            default_value = "hdfs,metastore,hosts,mariadb"
-        )]
-        with: Vec<Service>,
-        /// How many hosts, 1 to 50
-        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=50))]
-        hosts: u8,
-        /// The DataNode in a JVM of its own
-        #[arg(long)]
-        split_datanode: bool,
-        /// The metastore in a JVM of its own
-        #[arg(long)]
-        split_metastore: bool,
-    },
+    Up(UpOptions),
     /// Make a realistic leaver on the servers that are up
     Seed {
-        #[command(flatten)]
-        dir: Dir,
-        /// The leaver, such as elvis
         user: String,
-        /// Further files in the HDFS home and in a host's home
-        #[arg(long, default_value_t = 0)]
-        files: usize,
-        /// A mount point inside a host's home
-        #[arg(long)]
-        mount: bool,
-        /// Still active: `ensure: present` in the admins' data file
-        #[arg(long)]
-        active: bool,
+        #[command(flatten)]
+        options: SeedOptions,
     },
-    /// The real `hdfs dfs|dfsadmin|fsck`
+    /// Run the real `hdfs dfs|dfsadmin|fsck`
     Hdfs {
-        #[command(flatten)]
-        dir: Dir,
-        /// Who asks
-        #[arg(long = "as", default_value = "hdfs")]
+        #[arg(long = "as", value_name = "USER", default_value = "hdfs")]
         user: String,
-        /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
+        command: Vec<String>,
     },
-    /// The real mariadb client, as root
+    /// Run the real mariadb client, as root
     Mariadb {
-        #[command(flatten)]
-        dir: Dir,
-        /// Which server
-        #[arg(long, default_value = "mariadb", value_parser = ["mariadb"])]
+        #[arg(long, value_name = "NAME", default_value = "mariadb", value_parser = ["mariadb"])]
         server: String,
-        /// The client's arguments
         #[arg(last = true)]
-        args: Vec<String>,
+        arguments: Vec<String>,
     },
     /// Ask the metastore's own tables
-    MetastoreSql {
-        #[command(flatten)]
-        dir: Dir,
-        /// The query
-        sql: String,
-    },
-    /// The real ssh client, as the ops account
+    MetastoreSql { query: String },
+    /// Log in to a host, or run a command there, as the ops account
     Ssh {
-        #[command(flatten)]
-        dir: Dir,
-        /// Such as stat1008.eqiad.wmnet
         host: String,
-        /// The command, as ssh takes it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// What runs
+    /// Show servers, ports, processes and hosts
     Status {
-        #[command(flatten)]
-        dir: Dir,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
     /// End all servers and mounts; files stay
-    Down {
-        #[command(flatten)]
-        dir: Dir,
+    Down,
+    /// Offboard elvis on servers of its own, before your eyes
+    Demo,
+    /// Run every test of the workspace on servers of its own
+    Test {
+        /// Arguments for `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
+    /// Compare with another tool
+    Bench {
+        name: String,
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Run something that takes long
+    Soak { name: String },
 }
 
 fn main() -> ExitCode {
-    run(Cli::parse().command).unwrap_or_else(|error| {
+    let Cli { command, dir } = Cli::parse();
+    let code = run(command, dir.as_deref()).unwrap_or_else(|error| {
         ui::error(&error);
-        ExitCode::from(error.exit_code())
-    })
+        error.exit_code()
+    });
+    ExitCode::from(code)
 }
 
-fn run(command: Cmd) -> Result<ExitCode, Error> {
+fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
     let progress = ui::progress();
+    let usual = || std::env::var_os("OPSWEEK_SANDBOX").unwrap_or(".sandbox".into());
+    let sandbox = Sandbox::open(dir.map_or_else(|| usual().into(), Path::to_owned))?;
     match command {
-        Cmd::Up {
-            dir,
-            with,
-            hosts,
-            split_datanode,
-            split_metastore,
-        } => {
-            let sandbox = Sandbox::open(&dir.path)?;
-            let hosts = hosts.into();
-            sandbox.up(
-                &UpOptions {
-                    with,
-                    hosts,
-                    split_datanode,
-                    split_metastore,
-                },
-                &progress,
-            )?;
-            ui::line(&format!(
-                "export OPSWEEK_CONFIG={}",
-                sandbox.config_path().display()
-            ));
+        Sub::Up(options) => {
+            sandbox.up(&options, &progress)?;
+            let config = sandbox.config_path();
+            ui::line(&format!("export OPSWEEK_CONFIG={}", config.display()));
         }
-        Cmd::Seed {
-            dir,
-            user,
-            files,
-            mount,
-            active,
-        } => {
-            Sandbox::open(&dir.path)?.seed(
-                &user,
-                &SeedOptions {
-                    files,
-                    mount,
-                    active,
-                },
-            )?;
+        Sub::Seed { user, options } => sandbox.seed(&user, &options)?,
+        Sub::Hdfs { user, command } => {
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            return become_it(&mut sandbox.hdfs_command(Some(&user), &command)?);
         }
-        Cmd::Hdfs { dir, user, args } => {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            return exec(&mut Sandbox::open(&dir.path)?.hdfs_command(Some(&user), &args)?);
-        }
-        Cmd::Mariadb {
-            dir,
+        Sub::Mariadb {
             server: _,
-            args,
+            arguments,
         } => {
-            return exec(Sandbox::open(&dir.path)?.mariadb_command()?.args(args));
+            return become_it(sandbox.mariadb_command()?.args(arguments));
         }
-        Cmd::MetastoreSql { dir, sql } => {
-            return exec(&mut Sandbox::open(&dir.path)?.metastore_sql_command(&sql)?);
+        Sub::MetastoreSql { query } => {
+            return become_it(&mut sandbox.metastore_sql_command(&query)?);
         }
-        Cmd::Ssh { dir, host, command } => {
-            return exec(Sandbox::open(&dir.path)?.ssh_command(&host)?.args(command));
+        Sub::Ssh { host, command } => return become_it(sandbox.ssh_command(&host)?.args(command)),
+        Sub::Status { format } => ui::status(&sandbox.status()?, format == Format::Json),
+        Sub::Down => sandbox.down(&progress)?,
+        Sub::Demo => return lib::workspace::demo(dir, &progress),
+        Sub::Test { arguments } => return lib::workspace::test(dir, &arguments, &progress),
+        Sub::Bench { name, format } => {
+            let results = lib::bench(&sandbox, &name, &progress)?;
+            ui::measured(&results, format == Format::Json);
         }
-        Cmd::Status { dir, format } => {
-            let status = Sandbox::open(&dir.path)?.status()?;
-            ui::status(&status, matches!(format, Format::Json))?;
-        }
-        Cmd::Down { dir } => Sandbox::open(&dir.path)?.down(&progress)?,
+        Sub::Soak { name } => lib::soak(&sandbox, &name, &progress)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
-/// Becomes that program; returns only when it cannot be started.
-fn exec(command: &mut Command) -> Result<ExitCode, Error> {
+/// Gives this process to the command; comes back only when it cannot be started.
+fn become_it(command: &mut Command) -> Result<u8, Error> {
     let source = command.exec();
     let program = command.get_program().display().to_string();
     Err(Error::Run { program, source })

@@ -65,7 +65,11 @@ public final class Servers {
       }
       makeFolders(conf);
     } else if (datanode) {
-      DataNode.createDataNode(new String[0], conf);
+      DataNode server = DataNode.createDataNode(new String[0], conf);
+      // That is, known to the NameNode.
+      while (!server.isDatanodeFullyStarted()) {
+        Thread.sleep(20);
+      }
     }
     if (metastore != 0) {
       awaitListener(metastore);

@@ -91,15 +91,10 @@ fn yaml(users: &Users) -> String {
     for (name, user) in users {
         let state = if user.present { "present" } else { "absent" };
         let name = quoted(name);
-        text.push_str(&format!(
-            "  {name}:\n\
-             \x20   ensure: {state}\n\
-             \x20   uid: {}\n\
-             \x20   krb: {state}\n\
-             \x20   realname: {name}\n\
-             \x20   ssh_keys: []\n",
-            user.uid
-        ));
+        let uid = user.uid;
+        text = text
+            + &format!("  {name}:\n    ensure: {state}\n    uid: {uid}\n")
+            + &format!("    krb: {state}\n    realname: {name}\n    ssh_keys: []\n");
     }
     text
 }

@@ -161,7 +161,8 @@ impl Error {
 }
 
 fn quoted(text: &str) -> String {
-    text.lines().map(|line| format!("\n    {line}")).collect()
+    text.lines()
+        .fold(String::new(), |text, line| text + "\n    " + line)
 }
 
 /// Says on which path an input or output failed.

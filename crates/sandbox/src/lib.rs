@@ -12,14 +12,18 @@ mod error;
 mod files;
 pub mod hosts;
 mod java;
+mod measure;
 mod packages;
 pub mod process;
 mod sandbox;
 mod seed;
 mod servers;
+mod start;
 mod state;
 pub mod ui;
+pub mod workspace;
 
 pub use error::Error;
+pub use measure::{Measured, bench, soak};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;

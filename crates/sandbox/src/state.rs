@@ -24,7 +24,7 @@ pub(crate) struct State {
     /// Whether the metastore has its own JVM.
     pub(crate) split_metastore: bool,
     /// How many hosts there were.
-    pub(crate) hosts: usize,
+    pub(crate) hosts: u8,
 }
 
 impl State {

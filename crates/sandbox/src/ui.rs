@@ -9,6 +9,7 @@ use std::error::Error as _;
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::measure::Measured;
 use crate::sandbox::Status;
 
 /// Tells on standard error what goes on, with the seconds since now.
@@ -35,28 +36,42 @@ pub fn error(error: &Error) {
     }
 }
 
-/// What runs: a table, or JSON.
-pub fn status(status: &Status, json: bool) -> Result<(), Error> {
+/// What the next lines are about.
+pub fn heading(text: &str) {
+    println!("\n== {text} ==");
+}
+
+/// Comparisons: a table, or JSON.
+pub fn measured(results: &[Measured], json: bool) {
     if json {
-        let text = serde_json::to_string_pretty(status).map_err(|source| Error::State {
-            path: status.dir.clone(),
-            source,
-        })?;
-        line(&text);
-        return Ok(());
+        println!("{}", serde_json::json!({ "results": results }));
+        return;
+    }
+    for result in results {
+        println!(
+            "{}: ours {:.2} s, theirs {:.2} s, ratio {:.2}",
+            result.name, result.ours_s, result.theirs_s, result.ratio
+        );
+    }
+}
+
+/// What runs: a table, or JSON.
+pub fn status(status: &Status, json: bool) {
+    if json {
+        println!("{:#}", serde_json::json!(status));
+        return;
     }
     for server in &status.servers {
         let state = if server.healthy { "up" } else { "not ready" };
-        line(&format!("{:<10} {state}, pid {}", server.name, server.pid));
+        println!("{:<10} {state}, pid {}", server.name, server.pid);
         for (name, port) in &server.ports {
-            line(&format!("           127.0.0.1:{port:<5} {name}"));
+            println!("           127.0.0.1:{port:<5} {name}");
         }
     }
     for host in &status.hosts {
-        line(&format!("{:<22} {}:{}", host.name, host.address, host.port));
+        println!("{:<22} {}:{}", host.name, host.address, host.port);
     }
     if status.servers.is_empty() && status.hosts.is_empty() {
-        line("nothing is up");
+        println!("nothing is up");
     }
-    Ok(())
 }

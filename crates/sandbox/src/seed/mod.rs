@@ -11,13 +11,16 @@ use crate::sandbox::{Sandbox, Service};
 use crate::{admins, files};
 
 /// How much of a leaver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub struct SeedOptions {
-    /// Further files in the HDFS home and in a host's home, under `many/`.
+    /// Further files in the HDFS home and in a host's home, under `many/`
+    #[arg(long, default_value_t = 0)]
     pub files: usize,
-    /// A mount point inside a host's home.
+    /// A mount point inside a host's home
+    #[arg(long)]
     pub mount: bool,
-    /// `ensure: present` in the admins' data file: no leaver at all.
+    /// Still active: `ensure: present` in the admins' data file
+    #[arg(long)]
     pub active: bool,
 }
 

@@ -6,14 +6,10 @@ use super::{Ports, http_get};
 use crate::error::Error;
 use crate::files;
 
-/// What listens.
-pub(crate) const PORTS: &[&str] = &[
-    "namenode",
-    "namenode-http",
-    "datanode",
-    "datanode-http",
-    "datanode-ipc",
-];
+/// What listens in the `NameNode`.
+pub(crate) const NAMENODE_PORTS: &[&str] = &["namenode", "namenode-http"];
+/// What listens in the `DataNode`.
+pub(crate) const DATANODE_PORTS: &[&str] = &["datanode", "datanode-http", "datanode-ipc"];
 
 /// The folder of the client's and servers' configuration.
 pub(crate) fn conf(dir: &Path) -> PathBuf {
@@ -123,19 +119,18 @@ const TO_STDERR: &str = "\
     log4j.appender.stderr.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n\n\
     log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n";
 
-/// Whether the `NameNode` answers, knows a living `DataNode` and takes writes.
-pub(crate) fn is_healthy(ports: &Ports) -> bool {
-    let Some(&port) = ports.get("namenode-http") else {
-        return false;
-    };
-    // The beans' names are part of Hadoop's documented metrics.
-    let has = |bean: &str, text: &str| {
-        http_get(
-            port,
-            &format!("/jmx?qry=Hadoop:service=NameNode,name={bean}"),
-        )
-        .is_some_and(|answer| answer.contains(text))
-    };
-    has("FSNamesystemState", "\"NumLiveDataNodes\" : 1")
-        && has("NameNodeInfo", "\"Safemode\" : \"\"")
+/// Whether the `NameNode` answers.
+pub(crate) fn answers(ports: &Ports) -> bool {
+    state(ports).is_some()
+}
+
+/// Whether the `NameNode` knows a living `DataNode`.
+pub(crate) fn has_datanode(ports: &Ports) -> bool {
+    state(ports).is_some_and(|answer| answer.contains("\"NumLiveDataNodes\" : 1"))
+}
+
+/// The `FSNamesystemState` bean, part of Hadoop's documented metrics, as JSON.
+fn state(ports: &Ports) -> Option<String> {
+    let path = "/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState";
+    http_get(*ports.get("namenode-http")?, path).filter(|answer| answer.contains("LiveDataNodes"))
 }
