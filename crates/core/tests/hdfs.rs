@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -389,6 +389,29 @@ async fn walks_wide_and_deep_trees_whole() {
         assert!(seen.insert(path.clone()), "{path} twice");
     }
     assert_eq!(seen.len() as u64, summary.folders);
+    // Neither a consumer that makes calls of its own nor a full window of changes may keep the
+    // listings that are under way from their turn at the connection, or else all stand still.
+    let impatient = Hdfs::connect(Config {
+        conf_dir: Some(sandbox().join("hdfs/conf")),
+        deadline: Duration::from_secs(20),
+        ..Config::new("hdfs")
+    });
+    let impatient = impatient.unwrap();
+    let mut walk = std::pin::pin!(impatient.walk_with_acls(&root));
+    let mut again = 0;
+    while let Some(found) = walk.next().await {
+        let (status, _) = found.unwrap();
+        assert!(impatient.stat(&status.path).await.unwrap().is_some());
+        again += 1;
+    }
+    assert_eq!(again, summary.folders);
+    let change = TreeChange {
+        owner: Some("elvis".into()),
+        ..TreeChange::default()
+    };
+    let cancel = CancellationToken::new();
+    let counts = impatient.set_tree(&root, &change, &|_| (), &cancel).await;
+    assert_eq!(counts.unwrap().changed, summary.folders);
     assert_eq!(
         hdfs.list(&format!("{root}/wide")).await.unwrap().len(),
         2_300

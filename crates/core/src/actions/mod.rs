@@ -94,6 +94,24 @@ pub enum Action {
     Host(host::Action),
 }
 
+impl From<hdfs::Action> for Action {
+    fn from(action: hdfs::Action) -> Self {
+        Self::Hdfs(action)
+    }
+}
+
+impl From<hive::Action> for Action {
+    fn from(action: hive::Action) -> Self {
+        Self::Hive(action)
+    }
+}
+
+impl From<host::Action> for Action {
+    fn from(action: host::Action) -> Self {
+        Self::Host(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 

@@ -24,13 +24,13 @@ pub(super) async fn collect(
     content: Content,
     was: &Kept,
     leave_out: &[String],
-    folder: &str,
+    (folder, name): (&str, &str),
     cx: &Cx,
 ) -> Result<Value, Failure> {
     let hdfs = world.hdfs()?;
     let (script, file) = match content {
-        Content::Tarball => (include_str!("collect.sh"), format!("{host}.tar.zst")),
-        Content::Listing => (include_str!("list.sh"), format!("{host}.list.zst")),
+        Content::Tarball => (include_str!("collect.sh"), format!("{name}.tar.zst")),
+        Content::Listing => (include_str!("list.sh"), format!("{name}.list.zst")),
     };
     let find = find(was, leave_out);
     let arguments = || find.iter().map(String::as_str);
@@ -96,7 +96,7 @@ pub(super) async fn collect(
         was: was.clone(),
     };
     let text = serde_json::to_vec_pretty(&proof).map_err(|error| Failure::new(error, None))?;
-    let path_of_proof = format!("{folder}/{host}.json");
+    let path_of_proof = format!("{folder}/{name}.json");
     hdfs.put_bytes(&path_of_proof, &text, 0o400, Existing::Refuse)
         .await?;
     Ok(json!({

@@ -65,6 +65,8 @@ pub enum Action {
         leave_out: Vec<String>,
         /// The HDFS folder of the tarball and its proof.
         folder: String,
+        /// Their name there, without its ending: the host's, or with a run's number.
+        name: String,
     },
     /// Removes the user's places.
     Remove {
@@ -215,9 +217,13 @@ impl Action {
                 })
             }
             Self::Collect {
-                was, folder, user, ..
+                was,
+                folder,
+                user,
+                name,
+                ..
             } => {
-                let path = format!("{folder}/{host}.json");
+                let path = format!("{folder}/{name}.json");
                 if proof(world, &path).await?.is_some() {
                     return Ok(State::Done);
                 }
@@ -277,10 +283,12 @@ impl Action {
                 was,
                 leave_out,
                 folder,
+                name,
                 ..
             } => {
                 world.guard.hdfs(folder)?;
-                collect(world, fleet, &host, *content, was, leave_out, folder, cx).await
+                let to = (folder.as_str(), name.as_str());
+                collect(world, fleet, &host, *content, was, leave_out, to, cx).await
             }
             Self::Remove {
                 user,
@@ -361,7 +369,7 @@ impl Action {
         let host = self.host();
         match self {
             Self::Stop { .. } => vec![format!("{host}:processes")],
-            Self::Collect { folder, .. } => vec![format!("hdfs:{folder}/{host}.json")],
+            Self::Collect { folder, name, .. } => vec![format!("hdfs:{folder}/{name}.json")],
             Self::Remove { was, .. } => was
                 .paths()
                 .iter()
@@ -379,7 +387,7 @@ impl Action {
 
     pub(super) fn proves(&self) -> Vec<String> {
         match self {
-            Self::Collect { folder, host, .. } => vec![format!("{folder}/{host}.json")],
+            Self::Collect { folder, name, .. } => vec![format!("{folder}/{name}.json")],
             _ => Vec::new(),
         }
     }
@@ -394,14 +402,26 @@ impl Action {
             }
             Self::Stop { .. } => None,
         };
+        let named = |name: &str| name.strip_prefix(self.host()).is_some_and(is_again);
         let proof = match self {
-            Self::Remove { host, proof, .. } if !proof.ends_with(&format!("/{host}.json")) => {
-                Some(format!("{proof} is not a proof about {host}"))
+            Self::Remove { host, proof, .. } => {
+                let name = proof
+                    .rsplit('/')
+                    .next()
+                    .and_then(|name| name.strip_suffix(".json"));
+                (!name.is_some_and(named)).then(|| format!("{proof} is not a proof about {host}"))
             }
-            _ => None,
+            Self::Collect { name, .. } => (!named(name)).then(|| format!("{name:?} is no name")),
+            Self::Stop { .. } => None,
         };
         [host, path, proof].into_iter().flatten().collect()
     }
+}
+
+/// What follows a host's name in that of its tarball: nothing, or a run's number.
+fn is_again(rest: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    rest.is_empty() || rest.strip_prefix('-').is_some_and(digits)
 }
 
 /// Whether the places are what was planned on.

@@ -43,6 +43,10 @@ pub struct Archive {
     pub complete: bool,
     /// The data elsewhere that it records as kept.
     pub kept: Vec<String>,
+    /// How many runs have left their records in it.
+    pub runs: u32,
+    /// Whether it can be gone on with: its records are in their place.
+    pub settled: bool,
 }
 
 /// What is in HDFS.
@@ -52,7 +56,8 @@ pub struct HdfsFindings {
     pub archive_folder: bool,
     /// The home.
     pub home: Option<Found>,
-    /// Those parts of the home that are not worth keeping: trash and staging folders.
+    /// Those parts of the home, or of an archive that was begun, that are not worth keeping:
+    /// trash and staging folders.
     pub parts: Vec<Tree>,
     /// Folders in the home that have snapshots allowed.
     pub snapshottable: Vec<String>,
@@ -60,8 +65,17 @@ pub struct HdfsFindings {
     pub encrypted: Option<String>,
     /// Archives, newest name last.
     pub archives: Vec<Archive>,
-    /// Paths that a run of this tool left in the middle of its work.
-    pub stages: Vec<String>,
+    /// Records of runs that ended before they had moved anything.
+    pub stages: Vec<Tree>,
+    /// Something in the home where the archive's own records will stand.
+    pub reserved: Option<String>,
+}
+
+impl HdfsFindings {
+    /// The archive that was begun and is not complete.
+    pub fn begun(&self) -> Option<&Archive> {
+        self.archives.iter().find(|archive| !archive.complete)
+    }
 }
 
 /// What a table is.

@@ -128,17 +128,18 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
             None,
         ));
     }
-    for path in &hdfs.stages {
-        rows.left
-            .push(row("hdfs", "records of an unfinished run", path, ""));
+    for stage in &hdfs.stages {
+        let what = "records of a run that moved nothing";
+        rows.left.push(tree_row("hdfs", what, stage, None));
     }
     for archive in &hdfs.archives {
-        let what = if archive.complete {
-            "archive"
+        if archive.complete {
+            rows.kept
+                .push(tree_row("hdfs", "archive", &archive.tree, None));
         } else {
-            "unfinished archive"
-        };
-        rows.kept.push(tree_row("hdfs", what, &archive.tree, None));
+            let what = "archive that is not complete";
+            rows.left.push(tree_row("hdfs", what, &archive.tree, None));
+        }
         for kept in &archive.kept {
             rows.kept.push(row("hdfs", "kept where it is", kept, ""));
         }

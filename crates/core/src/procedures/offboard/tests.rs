@@ -209,6 +209,8 @@ fn a_user_who_came_back_gets_a_dated_archive() {
             tree: tree(path),
             complete: true,
             kept: Vec::new(),
+            runs: 1,
+            settled: true,
         });
     }
     let plan = steps(&planned(archive(), &found).unwrap());
@@ -216,6 +218,42 @@ fn a_user_who_came_back_gets_a_dated_archive() {
         plan.contains("to /wmf/data/archive/user/elvis.20231114-2\n"),
         "{plan}"
     );
+}
+
+/// An archive that a run has begun.
+fn begun(name: &str, runs: u32, settled: bool) -> Archive {
+    Archive {
+        tree: tree(&format!("/wmf/data/archive/user/{name}")),
+        complete: false,
+        kept: Vec::new(),
+        runs,
+        settled,
+    }
+}
+
+#[test]
+fn an_archive_that_was_begun_is_gone_on_with() {
+    let mut found = everything();
+    let hdfs = found.hdfs.as_mut().unwrap();
+    hdfs.home = None;
+    hdfs.parts = vec![tree("/wmf/data/archive/user/elvis/.Trash")];
+    hdfs.archives.push(begun("elvis", 1, true));
+    found.hive.as_mut().unwrap().inside.push(Inside {
+        table: table("other", "o", "azy", "/wmf/data/archive/user/elvis/o"),
+        paths: vec!["/wmf/data/archive/user/elvis/o".into()],
+    });
+    insta::assert_snapshot!(steps(&planned(archive(), &found).unwrap()));
+}
+
+#[test]
+fn records_of_a_run_that_moved_nothing_go_to_the_trash() {
+    let mut found = everything();
+    let stage = "/wmf/data/archive/user/.elvis.opsweek";
+    found.hdfs.as_mut().unwrap().stages.push(tree(stage));
+    let plan = planned(archive(), &found).unwrap();
+    assert_eq!(plan.steps[0].id, "trash-.elvis.opsweek");
+    let settle = steps(&plan);
+    assert!(settle.contains(&format!("move {stage}-2 to ")), "{settle}");
 }
 
 #[test]
@@ -364,7 +402,7 @@ fn refusals() {
         command: "bash".into(),
     };
     type Break<'a> = &'a dyn Fn(&mut Inventory);
-    let rules: [(&str, Break<'_>); 12] = [
+    let rules: [(&str, Break<'_>); 13] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -392,19 +430,17 @@ fn refusals() {
         ("encryption zone", &|f| {
             f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into());
         }),
-        ("is not complete", &|f| {
-            f.hdfs.as_mut().unwrap().archives.push(Archive {
-                tree: tree("/wmf/data/archive/user/elvis"),
-                complete: false,
-                kept: Vec::new(),
-            });
+        ("right after moving the home", &|f| {
+            let begun = begun("elvis", 0, false);
+            f.hdfs.as_mut().unwrap().archives.push(begun);
+            f.hdfs.as_mut().unwrap().home = None;
         }),
-        ("is not complete", &|f| {
-            f.hdfs
-                .as_mut()
-                .unwrap()
-                .stages
-                .push("/wmf/data/archive/user/.elvis.opsweek".into());
+        ("/user/elvis is there again", &|f| {
+            let begun = begun("elvis", 1, true);
+            f.hdfs.as_mut().unwrap().archives.push(begun);
+        }),
+        ("own records will be", &|f| {
+            f.hdfs.as_mut().unwrap().reserved = Some("/user/elvis/.opsweek".into());
         }),
         ("protected by \"wmf*\"", &|f| {
             f.hive.as_mut().unwrap().databases[0].was.name = "wmf_elvis".into();
@@ -495,6 +531,8 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
         tree: tree("/wmf/data/archive/user/elvis"),
         complete: true,
         kept: vec!["hdfs://nn/wmf/data/far".into()],
+        runs: 1,
+        settled: true,
     });
     let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
     let report = procedure.report(&found);

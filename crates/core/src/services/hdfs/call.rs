@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use hdfs_native::HdfsError;
+use hdfs_native::{Client, HdfsError};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Hdfs;
 use super::error::{Call, Detail, Error};
@@ -75,27 +76,57 @@ impl Hdfs {
             && started.elapsed() < self.inner.config.patience
     }
 
+    /// As [`Hdfs::attempt`], as a task.
+    pub(super) async fn once<T: Send + 'static>(
+        &self,
+        call: Call,
+        made: impl Future<Output = Result<T, HdfsError>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let hdfs = self.clone();
+        task(async move { hdfs.attempt(|| call.clone(), made).await }).await
+    }
+
     /// Makes a call that may be carried out twice without harm, again and again while the
     /// connection breaks or no `NameNode` is active, as long as the configured patience lasts.
     pub(super) async fn repeat<T, F>(
         &self,
         op: &'static str,
         path: &str,
-        make: impl Fn() -> F,
+        make: impl Fn(Client, String) -> F + Send + Sync + 'static,
     ) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, HdfsError>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, HdfsError>> + Send,
     {
-        let started = Instant::now();
-        let mut pauses = backoff();
-        loop {
-            match self.attempt(|| self.call(op, path), make()).await {
-                Err(error) if self.may_repeat(&error, started) => {
-                    tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        let (hdfs, path) = (self.clone(), path.to_owned());
+        task(async move {
+            let started = Instant::now();
+            let mut pauses = backoff();
+            loop {
+                let attempt = make(hdfs.inner.client.clone(), path.clone());
+                match hdfs.attempt(|| hdfs.call(op, &path), attempt).await {
+                    Err(error) if hdfs.may_repeat(&error, started) => {
+                        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+                    }
+                    result => return result,
                 }
-                result => return result,
             }
-        }
+        })
+        .await
+    }
+}
+
+/// Runs a call as a task of its own, ended when nobody waits for it any more. The library hands
+/// its connection from call to call in turn; a call that is not polled when its turn comes, such
+/// as one inside a stream whose consumer is busy, would hold up all others for ever.
+pub(super) async fn task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match AbortOnDropHandle::new(tokio::spawn(work)).await {
+        Ok(result) => result,
+        Err(ended) => Err(Error::Config {
+            source: Detail::of(&format!("the runtime ended a call: {ended}")),
+        }),
     }
 }
 
@@ -119,6 +150,8 @@ fn panicked(call: Call, panic: &(dyn Any + Send)) -> Error {
 mod tests {
     use super::super::Config;
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
 
     fn client(deadline: Duration) -> Hdfs {
         Hdfs::connect(Config {
@@ -169,33 +202,32 @@ mod tests {
     async fn a_lost_connection_is_repeated_until_it_works() {
         let hdfs = client(Duration::from_mins(1));
         hdfs.inner.reached.store(true, Ordering::Relaxed);
-        let made = std::sync::atomic::AtomicU32::new(0);
-        let broken = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
-        let done = hdfs.repeat("set the owner of", "/user/elvis", async || {
-            match made.fetch_add(1, Ordering::Relaxed) {
-                0 => Err(HdfsError::IOError(broken())),
-                1 => Err(HdfsError::RPCError(
-                    "org.apache.hadoop.ipc.StandbyException".into(),
-                    String::new(),
-                )),
+        let made = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&made);
+        let done = hdfs.repeat("set the owner of", "/user/elvis", move |_, _| {
+            let made = count.fetch_add(1, Ordering::Relaxed);
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+            let standby = "org.apache.hadoop.ipc.StandbyException".to_owned();
+            std::future::ready(match made {
+                0 => Err(HdfsError::IOError(broken)),
+                1 => Err(HdfsError::RPCError(standby, String::new())),
                 _ => Ok(()),
-            }
+            })
         });
         done.await.unwrap();
-        assert_eq!(made.into_inner(), 3);
+        assert_eq!(made.load(Ordering::Relaxed), 3);
 
-        let made = std::sync::atomic::AtomicU32::new(0);
-        let refused = hdfs.repeat("set the owner of", "/user/elvis", async || {
-            made.fetch_add(1, Ordering::Relaxed);
-            Err::<(), _>(HdfsError::RPCError(
-                "org.apache.hadoop.security.AccessControlException".into(),
-                String::new(),
-            ))
+        let made = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&made);
+        let refused = hdfs.repeat("set the owner of", "/user/elvis", move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let class = "org.apache.hadoop.security.AccessControlException".to_owned();
+            std::future::ready(Err::<(), _>(HdfsError::RPCError(class, String::new())))
         });
         assert!(matches!(
             refused.await.unwrap_err(),
             Error::PermissionDenied { .. }
         ));
-        assert_eq!(made.into_inner(), 1, "a refusal is final");
+        assert_eq!(made.load(Ordering::Relaxed), 1, "a refusal is final");
     }
 }

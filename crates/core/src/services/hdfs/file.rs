@@ -120,33 +120,35 @@ impl Hdfs {
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
         let path = path::normal(path)?;
         let reader = self
-            .repeat("read", &path, || self.inner.client.read(&path))
+            .repeat("read", &path, |client, path| async move {
+                client.read(&path).await
+            })
             .await?;
         let length = reader.file_length();
         let pieces = Box::pin(reader.read_range_stream(0, length));
-        let state = (self.clone(), path, pieces, Some(length));
-        Ok(stream::unfold(state, move |state| async move {
-            let (hdfs, path, mut pieces, left) = state;
-            let left = left?;
-            let next = async { pieces.next().await.transpose() };
-            let next = hdfs.attempt(|| hdfs.call("read", &path), next).await;
-            let (item, left) = match next {
-                Ok(Some(piece)) => {
+        let state = (self.clone(), path, Some((pieces, length)));
+        Ok(stream::unfold(state, |(hdfs, path, rest)| async move {
+            let (mut pieces, left) = rest?;
+            let next = async move {
+                let next = pieces.next().await.transpose()?;
+                Ok(next.map(|piece| (piece, pieces)))
+            };
+            let (item, rest) = match hdfs.once(hdfs.call("read", &path), next).await {
+                Ok(Some((piece, pieces))) => {
                     let left = left.saturating_sub(piece.len());
-                    (Ok(piece), Some(left))
+                    (Ok(piece), Some((pieces, left)))
                 }
                 Ok(None) if left == 0 => return None,
                 Ok(None) => {
-                    let message = format!("{left} of {length} bytes are missing at its end");
                     let error = Error::Corrupt {
                         call: Box::new(hdfs.call("read", &path)),
-                        source: Detail::of(&message),
+                        source: Detail::of(&format!("its last {left} bytes are missing")),
                     };
                     (Err(error), None)
                 }
                 Err(error) => (Err(error), None),
             };
-            Some((item, (hdfs, path, pieces, left)))
+            Some((item, (hdfs, path, rest)))
         }))
     }
 
@@ -204,7 +206,6 @@ impl Hdfs {
                 source: Detail::of("a file or folder has that name"),
             });
         }
-        // Boxed, as the library's futures are large.
         let written = Box::pin(async {
             let sent = self.send(temporary, mode, body).await?;
             let found = self.sha256(temporary).await?;
@@ -241,7 +242,10 @@ impl Hdfs {
             .overwrite(true)
             .create_parent(false);
         let mut writer = self
-            .repeat("write", path, || self.inner.client.create(path, &options))
+            .repeat("write", path, move |client, path| {
+                let options = options.clone();
+                async move { client.create(&path, options).await }
+            })
             .await?;
         let mut body = std::pin::pin!(body);
         let mut tally = Tally::default();
@@ -251,9 +255,15 @@ impl Hdfs {
                 source: error.into(),
             })?;
             tally.add(&piece);
-            Box::pin(self.attempt(call, writer.write_bytes(piece))).await?;
+            let sent = async move {
+                // Boxed, as the library's futures are large.
+                Box::pin(writer.write_bytes(piece)).await?;
+                Ok(writer)
+            };
+            writer = self.once(call(), sent).await?;
         }
-        Box::pin(self.attempt(call, writer.close())).await?;
+        self.once(call(), async move { Box::pin(writer.close()).await })
+            .await?;
         Ok(tally.finish())
     }
 }

@@ -162,7 +162,9 @@ impl Hdfs {
     pub async fn stat(&self, path: &str) -> Result<Option<Status>, Error> {
         let path = &normal(path)?;
         let found = self
-            .repeat("look at", path, || self.inner.client.get_file_info(path))
+            .repeat("look at", path, |client, path| async move {
+                client.get_file_info(&path).await
+            })
             .await;
         absent(found.map(|status| Some(status.into())))
     }
@@ -171,8 +173,8 @@ impl Hdfs {
     pub async fn summary(&self, path: &str) -> Result<Option<Summary>, Error> {
         let path = &normal(path)?;
         let found = self
-            .repeat("count", path, || {
-                self.inner.client.get_content_summary(path)
+            .repeat("count", path, |client, path| async move {
+                client.get_content_summary(&path).await
             })
             .await;
         absent(found.map(|summary| Some(summary.into())))
@@ -183,8 +185,8 @@ impl Hdfs {
     pub async fn acl(&self, path: &str) -> Result<Vec<AclEntry>, Error> {
         let path = &normal(path)?;
         let acl = self
-            .repeat("read the ACL of", path, || {
-                self.inner.client.get_acl_status(path)
+            .repeat("read the ACL of", path, |client, path| async move {
+                client.get_acl_status(&path).await
             })
             .await;
         match acl {
@@ -202,20 +204,22 @@ impl Hdfs {
             return self.remove_acl(path).await;
         }
         let path = &normal(path)?;
-        let client = &self.inner.client;
         let any_defaults = entries.iter().any(|entry| entry.default);
         let entries: Vec<_> = entries
             .iter()
             .map(hdfs_native::acl::AclEntry::from)
             .collect();
-        self.repeat("set the ACL of", path, || {
-            client.set_acl(path, entries.clone())
+        self.repeat("set the ACL of", path, move |client, path| {
+            let entries = entries.clone();
+            async move { client.set_acl(&path, entries).await }
         })
         .await?;
         if !any_defaults && self.stat(path).await?.is_some_and(|status| status.is_dir) {
             // The NameNode keeps the defaults where the new ACL names none.
-            self.repeat("set the ACL of", path, || client.remove_default_acl(path))
-                .await?;
+            self.repeat("set the ACL of", path, |client, path| async move {
+                client.remove_default_acl(&path).await
+            })
+            .await?;
         }
         Ok(())
     }
@@ -223,8 +227,8 @@ impl Hdfs {
     /// Takes the ACL away; the mode stays, its group bits those of the ACL's group entry.
     pub async fn remove_acl(&self, path: &str) -> Result<(), Error> {
         let path = &normal(path)?;
-        self.repeat("remove the ACL of", path, || {
-            self.inner.client.remove_acl(path)
+        self.repeat("remove the ACL of", path, |client, path| async move {
+            client.remove_acl(&path).await
         })
         .await
     }
@@ -235,8 +239,8 @@ impl Hdfs {
     /// [`Error::AlreadyExists`] when a file is in the way.
     pub async fn mkdir(&self, path: &str, mode: u16) -> Result<(), Error> {
         let path = &normal(path)?;
-        self.repeat("make folder", path, || {
-            self.inner.client.mkdirs(path, u32::from(mode), true)
+        self.repeat("make folder", path, move |client, path| async move {
+            client.mkdirs(&path, u32::from(mode), true).await
         })
         .await
     }
@@ -249,8 +253,14 @@ impl Hdfs {
         group: Option<&str>,
     ) -> Result<(), Error> {
         let path = &normal(path)?;
-        self.repeat("set the owner of", path, || {
-            self.inner.client.set_owner(path, owner, group)
+        let (owner, group) = (owner.map(str::to_owned), group.map(str::to_owned));
+        self.repeat("set the owner of", path, move |client, path| {
+            let (owner, group) = (owner.clone(), group.clone());
+            async move {
+                client
+                    .set_owner(&path, owner.as_deref(), group.as_deref())
+                    .await
+            }
         })
         .await
     }
@@ -258,8 +268,8 @@ impl Hdfs {
     /// Sets permission and sticky bits.
     pub async fn set_mode(&self, path: &str, mode: u16) -> Result<(), Error> {
         let path = &normal(path)?;
-        self.repeat("set the mode of", path, || {
-            self.inner.client.set_permission(path, u32::from(mode))
+        self.repeat("set the mode of", path, move |client, path| async move {
+            client.set_permission(&path, u32::from(mode)).await
         })
         .await
     }
@@ -272,8 +282,10 @@ impl Hdfs {
     pub async fn delete(&self, path: &str, recursive: bool) -> Result<bool, Error> {
         let path = &path::below_root(path)?;
         let there = self.stat(path).await?.is_some();
-        self.repeat("delete", path, || self.inner.client.delete(path, recursive))
-            .await?;
+        self.repeat("delete", path, move |client, path| async move {
+            client.delete(&path, recursive).await
+        })
+        .await?;
         // A repeated call finds nothing left: what counts is what was there before.
         Ok(there)
     }
@@ -309,9 +321,11 @@ impl Hdfs {
         let started = Instant::now();
         let mut pauses = backoff();
         loop {
-            let call = || self.call("rename", from).to(to);
-            let renamed = self.inner.client.rename(from, to, overwrite);
-            let Err(error) = self.attempt(call, renamed).await else {
+            let call = self.call("rename", from).to(to);
+            let client = self.inner.client.clone();
+            let (source, target) = (from.to_owned(), to.to_owned());
+            let renamed = async move { client.rename(&source, &target, overwrite).await };
+            let Err(error) = self.once(call, renamed).await else {
                 return Ok(());
             };
             let lost = matches!(error, Error::Deadline { .. });

@@ -22,8 +22,9 @@ impl Hdfs {
         let started = Instant::now();
         let mut pauses = backoff();
         loop {
-            let moved = self.inner.client.trash(path);
-            let error = match self.attempt(call, moved).await {
+            let (client, from) = (self.inner.client.clone(), path.clone());
+            let moved = async move { client.trash(&from).await };
+            let error = match self.once(call(), moved).await {
                 Ok(Some(place)) => return Ok(place),
                 Ok(None) => {
                     return Err(Error::Path {

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use hdfs_native::client::ListStatusIterator;
 
-use super::call::backoff;
+use super::call::{backoff, task};
 use super::{AclEntry, Detail, Error, Hdfs, Status, path};
 
 /// Entries taken from a folder at a time; the `NameNode`'s own page (`dfs.ls.limit`).
@@ -51,7 +52,7 @@ struct Walk {
     skip: Vec<String>,
     started: bool,
     stack: Vec<Folder>,
-    listing: FuturesUnordered<BoxFuture<'static, Page>>,
+    listing: FuturesUnordered<BoxFuture<'static, Result<Page, Error>>>,
     ready: VecDeque<Result<Status, Error>>,
 }
 
@@ -70,7 +71,7 @@ impl Hdfs {
         let mut folder = Folder::new(path);
         let mut all = Vec::new();
         loop {
-            let page = self.clone().page(folder).await;
+            let page = task(self.clone().page(folder).map(Ok)).await?;
             all.extend(page.entries);
             if !page.more? {
                 return Ok(all);
@@ -201,10 +202,13 @@ impl Walk {
             while self.listing.len() < self.hdfs.inner.config.concurrency
                 && let Some(folder) = self.stack.pop()
             {
-                self.listing.push(Box::pin(self.hdfs.clone().page(folder)));
+                let page = self.hdfs.clone().page(folder).map(Ok);
+                self.listing.push(Box::pin(task(page)));
             }
-            let page = self.listing.next().await?;
-            self.take(page);
+            match self.listing.next().await? {
+                Ok(page) => self.take(page),
+                Err(error) => return Some(Err(error)),
+            }
         }
     }
 

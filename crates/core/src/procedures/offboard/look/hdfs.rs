@@ -24,24 +24,24 @@ pub(in super::super) async fn hdfs(
         archive_folder: hdfs.stat(&policy.archive).await?.is_some(),
         ..HdfsFindings::default()
     };
+    if found.archive_folder {
+        archives(hdfs, user, policy, &mut found).await?;
+    }
     if let Some(tree) = Tree::look(hdfs, &home).await? {
         let newest = newest(hdfs, &tree, cx).await?;
         let encrypted = hdfs.encrypted(&home).await?.unwrap_or_default();
         found.encrypted = encrypted.then(|| home.clone());
         found.home = Some(Found { tree, newest });
+        found.snapshottable = hdfs.snapshottable(&home).await?;
+        let reserved = format!("{home}/.opsweek");
+        found.reserved = hdfs.stat(&reserved).await?.map(|_| reserved);
+    }
+    let begun = found.begun().map(|archive| archive.tree.path.clone());
+    for root in found.home.as_ref().map(|_| home).into_iter().chain(begun) {
         for name in &policy.hdfs_rubbish {
-            let part = Tree::look(hdfs, &format!("{home}/{name}")).await?;
+            let part = Tree::look(hdfs, &format!("{root}/{name}")).await?;
             found.parts.extend(part);
         }
-        found.snapshottable = hdfs.snapshottable(&home).await?;
-        // The archive's own records will stand there.
-        let reserved = format!("{home}/.opsweek");
-        if hdfs.stat(&reserved).await?.is_some() {
-            found.stages.push(reserved);
-        }
-    }
-    if found.archive_folder {
-        archives(hdfs, user, policy, &mut found).await?;
     }
     Ok(found)
 }
@@ -78,46 +78,72 @@ async fn archives(
     policy: &Policy,
     found: &mut HdfsFindings,
 ) -> Result<(), Failure> {
+    let mut stages = Vec::new();
     for status in hdfs.list(&policy.archive).await? {
         let name = status.path.rsplit('/').next().unwrap_or_default();
-        let stage = name
-            .strip_prefix('.')
-            .and_then(|name| name.strip_suffix(".opsweek"));
-        if stage.is_some_and(|name| is_archive_of(name, user)) {
-            found.stages.push(status.path);
-            continue;
+        if stage_of(name).is_some_and(|name| is_archive_of(name, user)) {
+            stages.push(status.path);
+        } else if status.is_dir && is_archive_of(name, user) {
+            let archive = archive(hdfs, &status.path).await?;
+            found.archives.extend(archive);
         }
-        if !status.is_dir || !is_archive_of(name, user) {
-            continue;
+    }
+    for stage in stages {
+        let name = stage.rsplit('/').next().unwrap_or_default();
+        let of = stage_of(name).map(|name| format!("{}/{name}", policy.archive));
+        let archive = found
+            .archives
+            .iter_mut()
+            .find(|a| Some(&a.tree.path) == of.as_ref());
+        match archive {
+            // The run ended between moving the home and moving its records there.
+            Some(archive) if !archive.settled => archive.complete = false,
+            _ => found.stages.extend(Tree::look(hdfs, &stage).await?),
         }
-        let Some(tree) = Tree::look(hdfs, &status.path).await? else {
-            continue;
-        };
-        let records = format!("{}/.opsweek", status.path);
-        let manifest = format!("{records}/manifest.json");
-        let kept = if hdfs.stat(&manifest).await?.is_some() {
-            let text = hdfs.read_all(&manifest, MANIFEST).await?;
-            serde_json::from_slice::<Manifest>(&text)
-                .unwrap_or_default()
-                .kept
-        } else {
-            Vec::new()
-        };
-        // An archive without records was made by hand, and is what it is.
-        let complete = hdfs.stat(&records).await?.is_none()
-            || hdfs
-                .stat(&format!("{records}/complete.json"))
-                .await?
-                .is_some();
-        found.archives.push(Archive {
-            tree,
-            complete,
-            kept,
-        });
     }
     found.archives.sort_by(|a, b| a.tree.path.cmp(&b.tree.path));
-    found.stages.sort();
+    found.stages.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(())
+}
+
+/// The archive whose records are made in a folder of this name: `.elvis.opsweek` and, for
+/// further runs, `.elvis.opsweek-2`.
+fn stage_of(name: &str) -> Option<&str> {
+    let (archive, again) = name.strip_prefix('.')?.rsplit_once(".opsweek")?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let known = again.is_empty() || again.strip_prefix('-').is_some_and(digits);
+    known.then_some(archive)
+}
+
+async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
+    let Some(tree) = Tree::look(hdfs, path).await? else {
+        return Ok(None);
+    };
+    let records = format!("{path}/.opsweek");
+    let settled = hdfs.stat(&records).await?.is_some();
+    let mut archive = Archive {
+        tree,
+        // An archive without records was made by hand, and is what it is.
+        complete: !settled,
+        kept: Vec::new(),
+        runs: 0,
+        settled,
+    };
+    if !settled {
+        return Ok(Some(archive));
+    }
+    for status in hdfs.list(&records).await? {
+        let name = status.path.rsplit('/').next().unwrap_or_default();
+        if name == "complete.json" {
+            archive.complete = true;
+        } else if name.starts_with("manifest") && name.ends_with(".json") {
+            let text = hdfs.read_all(&status.path, MANIFEST).await?;
+            let manifest: Manifest = serde_json::from_slice(&text).unwrap_or_default();
+            archive.kept.extend(manifest.kept);
+            archive.runs += 1;
+        }
+    }
+    Ok(Some(archive))
 }
 
 /// Whether an archive's name is the user's: `elvis`, `elvis.20231201`, `elvis.20231201-2`.
@@ -136,6 +162,24 @@ fn is_archive_of(name: &str, user: &UserName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stages_by_name() {
+        assert_eq!(stage_of(".elvis.opsweek"), Some("elvis"));
+        assert_eq!(
+            stage_of(".elvis.20231201.opsweek-12"),
+            Some("elvis.20231201")
+        );
+        for other in [
+            "elvis.opsweek",
+            ".elvis.opsweek-",
+            ".elvis.opsweek2",
+            ".elvis",
+            ".elvis.lock",
+        ] {
+            assert_eq!(stage_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn archives_by_name() {

@@ -64,7 +64,11 @@ impl Hive<'_> {
             .map(|database| database.name.as_str())
             .collect();
         found.tables = self.tables_elsewhere(&others).await?;
-        let places: Vec<String> = places.into_iter().map(str::to_owned).collect();
+        // Tables that an earlier run has pointed to the archive it began.
+        let begun = hdfs
+            .and_then(HdfsFindings::begun)
+            .map(|archive| archive.tree.path.as_str());
+        let places: Vec<String> = places.into_iter().chain(begun).map(str::to_owned).collect();
         for (database, count) in found.databases.iter_mut().zip(partitions) {
             database.partitions = count;
         }

@@ -1,0 +1,341 @@
+//! The steps in HDFS and in the metastore.
+
+use super::{ARCHIVE, COLLECT, DROP, Planner, RECORD};
+use crate::actions::guard::lies_in;
+use crate::actions::{Artefact, hdfs, hive};
+use crate::engine::Risk;
+use crate::procedures::offboard::inventory::{
+    DatabaseFound, HdfsFindings, HiveFindings, Inside, TableFound,
+};
+use crate::services::hdfs::TreeChange;
+
+impl Planner<'_> {
+    /// What will be where: decided first, since records and relocations need all of it.
+    pub(super) fn renames(&mut self, home: Option<&String>, databases: &[DatabaseFound]) {
+        if let Some(home) = home {
+            self.moves.push((home.clone(), self.archive.clone()));
+        }
+        for database in databases.iter().filter(|database| database.data.is_some()) {
+            let Some(path) = &database.path else { continue };
+            if home.is_none_or(|home| !lies_in(path, home)) {
+                let to = self
+                    .artefact(&format!("hive/{}{}.db", database.was.name, self.suffix))
+                    .settled;
+                self.moves.push((path.clone(), to));
+            }
+        }
+    }
+
+    /// Where `path` will be after the renames.
+    pub(super) fn moved(&self, path: &str) -> Option<String> {
+        self.moves.iter().find_map(|(from, to)| {
+            let inside = lies_in(path, from).then(|| &path[from.len()..]);
+            inside.map(|rest| format!("{to}{rest}"))
+        })
+    }
+
+    pub(super) fn record(&mut self, hive: &HiveFindings) {
+        let folders = [("", 0o750), ("hive", 0o750), ("hosts", 0o700)];
+        for (name, mode) in folders {
+            let action = hdfs::Action::MakeFolder {
+                to: self.artefact(name),
+                owner: self.policy.archive_owner.clone(),
+                group: self.policy.archive_group.clone(),
+                mode,
+            };
+            let id = format!("make-{}", if name.is_empty() { "records" } else { name });
+            self.cluster(
+                RECORD,
+                Risk::Reversible,
+                id,
+                "the archive's own records",
+                action,
+            );
+        }
+        let mut roots: Vec<String> = self.moves.iter().map(|(from, _)| from.clone()).collect();
+        for table in &hive.tables {
+            if let Some(path) = table.path.as_ref().filter(|_| table.data.is_some())
+                && !roots.iter().any(|root| lies_in(path, root))
+            {
+                roots.push(path.clone());
+            }
+        }
+        if !roots.is_empty() {
+            let to = self.artefact(&self.numbered("hdfs", ".jsonl.zst"));
+            let action = hdfs::Action::Record { roots, to };
+            self.cluster(
+                RECORD,
+                Risk::Reversible,
+                "record-hdfs",
+                "makes a restore exact",
+                action,
+            );
+        }
+        let tables: Vec<(String, String)> = hive
+            .tables
+            .iter()
+            .chain(hive.inside.iter().map(|inside| &inside.table))
+            .map(|table| (table.database.clone(), table.name.clone()))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let databases: Vec<String> = hive.databases.iter().map(|d| d.was.name.clone()).collect();
+        if !databases.is_empty() || !tables.is_empty() {
+            let action = hive::Action::Record {
+                databases,
+                tables,
+                to: self.artefact(&self.numbered("hive", ".jsonl.zst")),
+            };
+            self.cluster(
+                RECORD,
+                Risk::Reversible,
+                "record-hive",
+                "makes a restore exact",
+                action,
+            );
+        }
+        let content = serde_json::json!({
+            "format": 1,
+            "user": self.found.user,
+            "looked": self.found.now,
+            "home": self.moves.iter().find(|(_, to)| *to == self.archive).map(|(from, _)| from),
+            "moves": self.moves,
+            "kept": hive.elsewhere.iter().map(|e| &e.location).collect::<Vec<_>>(),
+            "hosts": self.found.hosts.keys().filter(|host| self.collects(host)).collect::<Vec<_>>(),
+        });
+        let action = hdfs::Action::Put {
+            to: self.artefact(&self.numbered("manifest", ".json")),
+            content: format!("{content:#}\n"),
+        };
+        self.cluster(
+            RECORD,
+            Risk::Reversible,
+            "record-manifest",
+            "says what the archive is, and what was kept elsewhere",
+            action,
+        );
+    }
+
+    pub(super) fn archive_home(&mut self) {
+        let found = self.found.hdfs.as_ref();
+        let records = self.artefact("");
+        if let Some(home) = found.and_then(|hdfs| hdfs.home.as_ref()) {
+            let action = hdfs::Action::Move {
+                from: home.tree.path.clone(),
+                to: self.archive.clone(),
+                was: Some(home.tree.clone()),
+            };
+            self.cluster(
+                ARCHIVE,
+                Risk::Reversible,
+                "move-home",
+                "the home's content is kept",
+                action,
+            );
+        } else if !self.begun {
+            let action = hdfs::Action::MakeFolder {
+                to: Artefact {
+                    staged: self.archive.clone(),
+                    settled: self.archive.clone(),
+                },
+                owner: self.policy.archive_owner.clone(),
+                group: self.policy.archive_group.clone(),
+                mode: 0o750,
+            };
+            self.cluster(
+                ARCHIVE,
+                Risk::Reversible,
+                "make-archive",
+                "there is no home to become the archive",
+                action,
+            );
+        }
+        let settle = hdfs::Action::Move {
+            from: records.staged,
+            to: records.settled,
+            was: None,
+        };
+        if !self.begun {
+            let why = "the records belong to the archive";
+            self.cluster(ARCHIVE, Risk::Reversible, "settle-records", why, settle);
+        }
+        for part in found.map(|hdfs| hdfs.parts.clone()).unwrap_or_default() {
+            let path = self.moved(&part.path).unwrap_or_else(|| part.path.clone());
+            let name = part.path.rsplit('/').next().unwrap_or_default();
+            let id = format!("trash-{name}");
+            let action = hdfs::Action::Trash {
+                was: part.clone(),
+                path,
+            };
+            self.cluster(ARCHIVE, Risk::Reversible, id, "not worth keeping", action);
+        }
+    }
+
+    pub(super) fn archive_databases(&mut self, databases: &[DatabaseFound]) {
+        for database in databases {
+            let (Some(path), Some(data)) = (&database.path, &database.data) else {
+                continue;
+            };
+            let Some((from, to)) = self.moves.iter().find(|(from, _)| from == path).cloned() else {
+                continue;
+            };
+            let action = hdfs::Action::Move {
+                from,
+                to,
+                was: Some(data.tree.clone()),
+            };
+            let id = format!("move-database-{}", database.was.name);
+            self.cluster(
+                ARCHIVE,
+                Risk::Reversible,
+                id,
+                "managed data is kept",
+                action,
+            );
+        }
+    }
+
+    pub(super) fn relocate(&mut self, inside: &[Inside]) {
+        for Inside { table, paths } in inside {
+            let moves: Vec<(String, String)> = self
+                .moves
+                .iter()
+                .filter(|(from, _)| paths.iter().any(|path| lies_in(path, from)))
+                .cloned()
+                .collect();
+            if moves.is_empty() {
+                // An earlier run has done it.
+                continue;
+            }
+            let action = hive::Action::Relocate {
+                database: table.database.clone(),
+                table: table.name.clone(),
+                moves,
+                was: table.was.clone(),
+            };
+            let id = format!("relocate-{}", table.id());
+            self.cluster(
+                ARCHIVE,
+                Risk::Reversible,
+                id,
+                "somebody else needs it where it is now",
+                action,
+            );
+        }
+    }
+
+    /// The archive belongs to the archive's owner, and is nobody else's to read; but others'
+    /// tables in it stay theirs, and reachable.
+    pub(super) fn own_archive(&mut self, inside: &[Inside]) {
+        let others: Vec<String> = inside
+            .iter()
+            .flat_map(|inside| &inside.paths)
+            .map(|path| self.moved(path).unwrap_or_else(|| path.clone()))
+            .filter(|path| lies_in(path, &self.archive))
+            .collect();
+        let mut keep = others.clone();
+        keep.push(self.artefact("hosts").settled);
+        // A path sorts before what lies in it.
+        keep.sort();
+        keep.dedup_by(|inner, outer| lies_in(inner, outer));
+        let mut pass = Vec::new();
+        for path in &others {
+            let mut folder = path.as_str();
+            while let Some((parent, _)) = folder.rsplit_once('/') {
+                if !lies_in(parent, &self.archive) {
+                    break;
+                }
+                pass.push(parent.to_owned());
+                folder = parent;
+            }
+        }
+        pass.sort();
+        pass.dedup();
+        let begun = self.found.hdfs.as_ref().and_then(HdfsFindings::begun);
+        let trees = self.found.hdfs.iter().filter_map(|hdfs| hdfs.home.as_ref());
+        let databases = self.found.hive.iter().flat_map(|hive| &hive.databases);
+        let paths = trees
+            .chain(databases.filter_map(|database| database.data.as_ref()))
+            .map(|found| &found.tree)
+            .chain(begun.map(|archive| &archive.tree))
+            .map(|tree| tree.files + tree.folders)
+            .sum();
+        let action = hdfs::Action::Own {
+            root: self.archive.clone(),
+            change: TreeChange {
+                owner: Some(self.policy.archive_owner.clone()),
+                group: Some(self.policy.archive_group.clone()),
+                clear_mode: 0o007,
+                strip_acls: true,
+                keep,
+                pass,
+            },
+            paths,
+        };
+        self.cluster(
+            COLLECT,
+            Risk::Costly,
+            "own-archive",
+            "the archive is readable by its group only",
+            action,
+        );
+    }
+
+    pub(super) fn give(&mut self, tables: &[TableFound], new_owner: &str) {
+        let mut given: Vec<String> = Vec::new();
+        for table in tables {
+            let action = hive::Action::ChangeOwner {
+                database: table.database.clone(),
+                table: table.name.clone(),
+                from: table.was.owner.clone(),
+                to: new_owner.to_owned(),
+                was: table.was.clone(),
+            };
+            self.cluster(
+                COLLECT,
+                Risk::Reversible,
+                format!("owner-{}", table.id()),
+                "others need it",
+                action,
+            );
+            let Some((path, data)) = table.path.as_ref().zip(table.data.as_ref()) else {
+                continue;
+            };
+            let root = self.moved(path).unwrap_or_else(|| path.clone());
+            if given.iter().any(|known| lies_in(&root, known)) {
+                continue;
+            }
+            let action = hdfs::Action::Own {
+                root: root.clone(),
+                change: TreeChange {
+                    owner: Some(new_owner.to_owned()),
+                    ..TreeChange::default()
+                },
+                paths: data.files + data.folders,
+            };
+            given.push(root);
+            self.cluster(
+                COLLECT,
+                Risk::Reversible,
+                format!("owner-files-{}", table.id()),
+                "its files go with it",
+                action,
+            );
+        }
+    }
+
+    pub(super) fn drop_database(&mut self, database: &DatabaseFound) {
+        let action = hive::Action::DropDatabase {
+            was: database.was.clone(),
+            proof: self.artefact(&self.numbered("hive", ".jsonl.zst")).settled,
+        };
+        let id = format!("drop-{}", database.was.name);
+        self.cluster(
+            DROP,
+            Risk::Irreversible,
+            id,
+            "its definition is recorded, its data is in the archive; no file is deleted",
+            action,
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! The steps on hosts.
+
+use super::{COLLECT, Planner, REMOVE};
+use crate::actions::host::{self, Content};
+use crate::engine::{Gap, Risk};
+use crate::procedures::offboard::Homes;
+
+impl Planner<'_> {
+    /// Whether a host's homes are to be collected or removed.
+    pub(super) fn collects(&self, host: &str) -> bool {
+        self.request.host_homes != Homes::Keep
+            && self.found.hosts.get(host).is_some_and(|places| {
+                (!places.kept.is_empty() || !places.tombs.is_empty()) && places.mounts.is_empty()
+            })
+    }
+
+    pub(super) fn host(&mut self, host: &str) {
+        let Some(places) = self.found.hosts.get(host) else {
+            return;
+        };
+        let user = &self.found.user;
+        if let Some(mount) = places.mounts.first()
+            && self.request.host_homes != Homes::Keep
+        {
+            self.gaps.push(Gap {
+                place: host.to_owned(),
+                why: format!("refused: {mount} is a mount point in a home; unmount it first"),
+                lane: Some(host.to_owned()),
+            });
+        }
+        if let (true, Some(uid)) = (self.request.stop_processes, places.owner())
+            && (places.linger || !places.processes.is_empty())
+        {
+            let action = host::Action::Stop {
+                host: host.to_owned(),
+                user: user.clone(),
+                uid,
+                processes: places.processes.len(),
+            };
+            self.add(
+                COLLECT,
+                host,
+                Risk::Costly,
+                format!("stop-{host}"),
+                "nothing writes to the home any more",
+                action,
+            );
+        } else if !places.processes.is_empty() {
+            self.notes.push(format!(
+                "{host}: {} processes stay; --stop-processes ends them",
+                places.processes.len()
+            ));
+        }
+        if !self.collects(host) {
+            if self.request.host_homes == Homes::Keep && !places.kept.is_empty() {
+                self.notes.push(format!(
+                    "{host}: {} stays, as asked",
+                    places.kept.paths().join(", ")
+                ));
+            }
+            return;
+        }
+        let content = match self.request.host_homes {
+            Homes::Delete => Content::Listing,
+            _ => Content::Tarball,
+        };
+        let name = self.numbered(host, "");
+        let proof = self.artefact(&format!("hosts/{name}.json")).settled;
+        let action = host::Action::Collect {
+            host: host.to_owned(),
+            user: user.clone(),
+            content,
+            was: places.kept.clone(),
+            leave_out: self.policy.never_archive.clone(),
+            folder: self.artefact("hosts").settled,
+            name,
+        };
+        let why = match content {
+            Content::Tarball => "kept in the archive",
+            Content::Listing => "what was removed can be looked up",
+        };
+        self.add(
+            COLLECT,
+            host,
+            Risk::Costly,
+            format!("collect-{host}"),
+            why,
+            action,
+        );
+        let action = host::Action::Remove {
+            host: host.to_owned(),
+            user: user.clone(),
+            was: places.kept.clone(),
+            proof,
+        };
+        self.add(
+            REMOVE,
+            host,
+            Risk::Irreversible,
+            format!("remove-{host}"),
+            "hosts have no trash",
+            action,
+        );
+        if !places.secrets.is_empty() {
+            self.notes.push(format!(
+                "{host}: never archived, removed with the home: {}",
+                places.secrets.join(", ")
+            ));
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! From what a look found to what is to be done. Pure: no I/O, no clock.
+//!
+//! The order, and why: first the record that makes a restore exact, before any change.
+//! Then the renames, which are reversible and freeze the data. Then what takes long: owners,
+//! and the hosts' streams, each host for itself. Then the removal on hosts, each behind its
+//! own proof. Last, when all else is done everywhere, the databases.
+
+mod cluster;
+mod hosts;
+mod refusals;
+
+use super::Request;
+use super::inventory::{HdfsFindings, Inventory, TableFound};
+use super::policy::Policy;
+use crate::actions::{Action, Artefact, hdfs};
+use crate::engine::plan::FORMAT;
+use crate::engine::{Gap, Plan, Risk, Step, Wave};
+use crate::procedures::{Heading, Unplanned};
+use refusals::{incomplete, refusals};
+
+/// The waves' indices.
+const RECORD: usize = 0;
+const ARCHIVE: usize = 1;
+const COLLECT: usize = 2;
+const REMOVE: usize = 3;
+const DROP: usize = 4;
+const CLOSE: usize = 5;
+
+/// The lane of everything in HDFS and the metastore: their steps need one another's order.
+const CLUSTER: &str = "cluster";
+
+pub(super) fn plan(
+    request: &Request,
+    policy: &Policy,
+    found: &Inventory,
+    heading: &Heading,
+) -> Result<Plan<Action>, Unplanned> {
+    let refusals = refusals(request, policy, found);
+    if !refusals.is_empty() {
+        return Err(Unplanned::Refused(refusals));
+    }
+    incomplete(request, found)?;
+    let mut planner = Planner::new(request, policy, found);
+    planner.steps()?;
+    let lanes: Vec<&str> = planner
+        .steps
+        .iter()
+        .map(|step| step.lane.as_str())
+        .collect();
+    let hosts = found
+        .hosts
+        .keys()
+        .filter(|host| lanes.contains(&host.as_str()))
+        .count();
+    let mut coverage = found.gaps.clone();
+    coverage.append(&mut planner.gaps);
+    Ok(Plan {
+        format: FORMAT,
+        tool: "offboard".to_owned(),
+        version: heading.version.clone(),
+        subject: found.user.to_string(),
+        title: format!(
+            "archive to {}: {} steps, {hosts} hosts",
+            planner.archive,
+            planner.steps.len(),
+        ),
+        created: found.now,
+        task: heading.task.clone(),
+        reason: heading.reason.clone(),
+        safety: policy.digest(),
+        world: found.world.clone(),
+        coverage,
+        notes: planner.notes,
+        waves: [
+            ("record what is", false),
+            ("move into the archive", true),
+            ("collect from hosts, change owners", true),
+            ("remove from hosts", false),
+            ("drop databases", true),
+            ("close the archive", true),
+        ]
+        .map(|(name, gate)| Wave {
+            name: name.to_owned(),
+            gate,
+        })
+        .into(),
+        steps: planner.steps,
+    })
+}
+
+struct Planner<'a> {
+    request: &'a Request,
+    policy: &'a Policy,
+    found: &'a Inventory,
+    /// The archive's folder.
+    archive: String,
+    /// Where its own records are made before it exists; for an archive that was begun, in
+    /// their place.
+    stage: String,
+    /// What sets this run's records apart from earlier ones' of the same archive: "-2".
+    suffix: String,
+    /// Whether an earlier run has begun the archive.
+    begun: bool,
+    /// Renames: from, to.
+    moves: Vec<(String, String)>,
+    steps: Vec<Step<Action>>,
+    notes: Vec<String>,
+    gaps: Vec<Gap>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(request: &'a Request, policy: &'a Policy, found: &'a Inventory) -> Self {
+        let begun = found.hdfs.as_ref().and_then(HdfsFindings::begun);
+        let (archive, stage, suffix) = match begun {
+            Some(begun) => {
+                let path = begun.tree.path.clone();
+                let records = format!("{path}/.opsweek");
+                (path, records, format!("-{}", begun.runs + 1))
+            }
+            None => {
+                let name = archive_name(policy, found);
+                let archive = format!("{}/{name}", policy.archive);
+                let stage = free_stage(&format!("{}/.{name}.opsweek", policy.archive), found);
+                (archive, stage, String::new())
+            }
+        };
+        Self {
+            request,
+            policy,
+            found,
+            archive,
+            stage,
+            suffix,
+            begun: begun.is_some(),
+            moves: Vec::new(),
+            steps: Vec::new(),
+            notes: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// A path below the archive's own records.
+    fn artefact(&self, name: &str) -> Artefact {
+        let slash = if name.is_empty() { "" } else { "/" };
+        Artefact {
+            staged: format!("{}{slash}{name}", self.stage),
+            settled: format!("{}/.opsweek{slash}{name}", self.archive),
+        }
+    }
+
+    /// A record's name, apart from those of earlier runs.
+    fn numbered(&self, name: &str, ending: &str) -> String {
+        format!("{name}{}{ending}", self.suffix)
+    }
+
+    fn add(
+        &mut self,
+        wave: usize,
+        lane: &str,
+        risk: Risk,
+        id: impl Into<String>,
+        why: &str,
+        action: impl Into<Action>,
+    ) {
+        self.steps.push(Step {
+            id: id.into(),
+            lane: lane.to_owned(),
+            wave,
+            risk,
+            why: why.to_owned(),
+            action: action.into(),
+        });
+    }
+
+    /// A step in HDFS or the metastore.
+    fn cluster(
+        &mut self,
+        wave: usize,
+        risk: Risk,
+        id: impl Into<String>,
+        why: &str,
+        action: impl Into<Action>,
+    ) {
+        self.add(wave, CLUSTER, risk, id, why, action);
+    }
+
+    fn steps(&mut self) -> Result<(), Unplanned> {
+        let hive = self.found.hive.clone().unwrap_or_default();
+        let new_owner = match (&self.request.new_owner, hive.tables.is_empty()) {
+            (Some(owner), _) => owner.to_string(),
+            (None, true) => String::new(),
+            (None, false) => {
+                let tables: Vec<String> = hive.tables.iter().map(TableFound::id).collect();
+                return Err(Unplanned::Needs {
+                    flag: "--new-owner",
+                    question: format!(
+                        "who shall own {} ({}) from now on?",
+                        if tables.len() == 1 {
+                            "the table"
+                        } else {
+                            "the tables"
+                        },
+                        tables.join(", ")
+                    ),
+                    default: "analytics".to_owned(),
+                });
+            }
+        };
+        let hosts: Vec<String> = self.found.hosts.keys().cloned().collect();
+        let home = self.found.hdfs.as_ref().and_then(|hdfs| hdfs.home.clone());
+        let collects = hosts.iter().any(|host| self.collects(host));
+        let stale = self.found.hdfs.iter().flat_map(|hdfs| hdfs.stages.clone());
+        for stage in stale.collect::<Vec<_>>() {
+            let name = stage.path.rsplit('/').next().unwrap_or_default();
+            let id = format!("trash-{name}");
+            let action = hdfs::Action::Trash {
+                path: stage.path.clone(),
+                was: stage,
+            };
+            let why = "a run that moved nothing left it";
+            self.cluster(RECORD, Risk::Reversible, id, why, action);
+        }
+        if self.begun
+            || home.is_some()
+            || !hive.databases.is_empty()
+            || !hive.tables.is_empty()
+            || collects
+        {
+            self.renames(home.as_ref().map(|home| &home.tree.path), &hive.databases);
+            self.record(&hive);
+            self.archive_home();
+            self.archive_databases(&hive.databases);
+            self.relocate(&hive.inside);
+            self.own_archive(&hive.inside);
+            self.give(&hive.tables, &new_owner);
+        }
+        for host in &hosts {
+            self.host(host);
+        }
+        for database in &hive.databases {
+            self.drop_database(database);
+        }
+        if !self.steps.is_empty() && self.moves_anything() {
+            self.close();
+        }
+        for elsewhere in &hive.elsewhere {
+            self.notes.push(format!(
+                "kept where it is: {} of {}",
+                elsewhere.location, elsewhere.table
+            ));
+        }
+        for view in &hive.views {
+            self.notes.push(format!(
+                "the view {view} will no longer work: it names a database that goes"
+            ));
+        }
+        // Within a lane the order is that of the waves; sort_by_key is stable.
+        self.steps.sort_by_key(|step| step.wave);
+        Ok(())
+    }
+
+    fn moves_anything(&self) -> bool {
+        self.steps.iter().any(|step| step.id == "record-manifest")
+    }
+
+    fn close(&mut self) {
+        let done = serde_json::json!({ "complete": true, "user": self.found.user });
+        let path = self.artefact("complete.json").settled;
+        let action = hdfs::Action::Put {
+            to: Artefact {
+                staged: path.clone(),
+                settled: path,
+            },
+            content: format!("{done}\n"),
+        };
+        let why = "a later look knows that nothing is missing";
+        self.add(
+            CLOSE,
+            "close",
+            Risk::Reversible,
+            "close-archive",
+            why,
+            action,
+        );
+    }
+}
+
+/// The user's name, or with today's date when an archive of that name exists.
+fn archive_name(policy: &Policy, found: &Inventory) -> String {
+    let user = found.user.as_str();
+    let plain = format!("{}/{user}", policy.archive);
+    let archives = found.hdfs.iter().flat_map(|hdfs| &hdfs.archives);
+    let taken: Vec<&str> = archives.map(|archive| archive.tree.path.as_str()).collect();
+    if !taken.contains(&plain.as_str()) {
+        return user.to_owned();
+    }
+    let day = jiff::Timestamp::from_second(found.now)
+        .map(|now| now.strftime("%Y%m%d").to_string())
+        .unwrap_or_default();
+    let mut name = format!("{user}.{day}");
+    let mut again = 2;
+    while taken.contains(&format!("{}/{name}", policy.archive).as_str()) {
+        name = format!("{user}.{day}-{again}");
+        again += 1;
+    }
+    name
+}
+
+/// The first name for a run's records beside the archive that no other run has left.
+fn free_stage(name: &str, found: &Inventory) -> String {
+    let stages = found.hdfs.iter().flat_map(|hdfs| &hdfs.stages);
+    let taken: Vec<&str> = stages.map(|stage| stage.path.as_str()).collect();
+    let mut free = name.to_owned();
+    let mut again = 2;
+    while taken.contains(&free.as_str()) {
+        free = format!("{name}-{again}");
+        again += 1;
+    }
+    free
+}

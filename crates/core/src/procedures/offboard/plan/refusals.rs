@@ -1,0 +1,174 @@
+//! What forbids a plan, and what must have been seen for one.
+
+use super::CLUSTER;
+use crate::actions::guard::{Guard, lies_in};
+use crate::engine::Gap;
+use crate::procedures::offboard::Request;
+use crate::procedures::offboard::inventory::{
+    Account, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
+};
+use crate::procedures::offboard::policy::Policy;
+use crate::procedures::{Refusal, Unplanned};
+
+/// Every safety rule that forbids it.
+pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) -> Vec<Refusal> {
+    let user = &found.user;
+    let mut all = Vec::new();
+    let mut refuse = |what: String, hint: &str| {
+        all.push(Refusal {
+            what,
+            hint: hint.to_owned(),
+        });
+    };
+    if !request.even_if_active {
+        const HINT: &str = "wait until the account is closed, or say --even-if-active";
+        if found.account == Account::Present {
+            refuse(
+                format!("{user} is active: ensure: present in the admins' data file"),
+                HINT,
+            );
+        }
+        for host in found.logins() {
+            refuse(format!("{user} is logged in on {host}"), HINT);
+        }
+        for application in &found.applications {
+            refuse(
+                format!("{user} runs the YARN application {application}"),
+                HINT,
+            );
+        }
+    }
+    let guard = policy.guard();
+    for (host, places) in &found.hosts {
+        if let Some(Err(error)) = places.uid.map(|uid| guard.uid(user, uid)) {
+            refuse(
+                format!("{host}: {error}"),
+                "system accounts are never offboarded",
+            );
+        }
+    }
+    if let Some(hdfs) = &found.hdfs {
+        if !hdfs.archive_folder {
+            refuse(
+                format!("there is no folder {}", policy.archive),
+                "make it: hdfs dfs -mkdir -p, or set offboard.archive to the one that is meant",
+            );
+        }
+        for path in &hdfs.snapshottable {
+            refuse(
+                format!("{path} has snapshots allowed: it cannot be moved away with them"),
+                "delete its snapshots and disallow them: hdfs dfsadmin -disallowSnapshot",
+            );
+        }
+        if let Some(path) = &hdfs.encrypted {
+            refuse(
+                format!("{path} is in an encryption zone: it cannot be renamed out of it"),
+                "copy what is worth keeping out of the zone, then remove it by hand",
+            );
+        }
+        if let Some(path) = &hdfs.reserved {
+            refuse(
+                format!("{path} stands where the archive's own records will be"),
+                "it is no part of this tool's: rename it",
+            );
+        }
+        if let Some(archive) = hdfs.begun() {
+            let path = &archive.tree.path;
+            if !archive.settled {
+                refuse(
+                    format!("{path} was begun by a run that ended right after moving the home"),
+                    "go on with that run's plan, under state_dir/plans where it ran: \
+                     offboard --plan FILE --yes",
+                );
+            } else if let Some(home) = &hdfs.home {
+                let home = &home.tree.path;
+                refuse(
+                    format!("{home} is there again, and {path} is not complete"),
+                    "move the new home away, let the archive be completed, and move it back",
+                );
+            }
+        }
+    }
+    if let Some(hive) = &found.hive {
+        for database in &hive.databases {
+            database_refusals(&guard, user.as_str(), database, &mut refuse);
+        }
+        let begun = found.hdfs.as_ref().and_then(HdfsFindings::begun);
+        for Inside { table, paths } in &hive.inside {
+            let relocated =
+                |path: &String| begun.is_some_and(|archive| lies_in(path, &archive.tree.path));
+            if paths.iter().all(relocated) {
+                continue;
+            }
+            let what = format!(
+                "table {} of {} has its files inside: {}",
+                table.id(),
+                table.was.owner,
+                paths.join(", ")
+            );
+            if table.kind == TableKind::Iceberg {
+                refuse(
+                    format!("{what}; it is an Iceberg table, whose metadata names every file"),
+                    "move it with Iceberg's own procedures first",
+                );
+            } else if !request.relocate {
+                refuse(
+                    what,
+                    "--relocate points it to the archive, and leaves it its owner",
+                );
+            }
+        }
+    }
+    all
+}
+
+fn database_refusals(
+    guard: &Guard,
+    user: &str,
+    database: &DatabaseFound,
+    refuse: &mut impl FnMut(String, &str),
+) {
+    let name = &database.was.name;
+    if let Err(error) = guard.database(name) {
+        refuse(
+            format!("{user} owns {name}: {error}"),
+            "give the database another owner",
+        );
+    }
+    let others: Vec<String> = database
+        .tables
+        .iter()
+        .filter(|table| table.was.owner != user)
+        .map(|table| format!("{} of {}", table.name, table.was.owner))
+        .collect();
+    if !others.is_empty() {
+        refuse(
+            format!(
+                "database {name} holds others' tables: {}",
+                others.join(", ")
+            ),
+            "move them to another database, or give them to the user, first",
+        );
+    }
+    if let Some(why) = &database.shared {
+        refuse(
+            format!("database {name}: {why}"),
+            "give it a folder of its own first",
+        );
+    }
+}
+
+/// An archive needs the whole of HDFS and the metastore in view; each host stands alone.
+pub(super) fn incomplete(request: &Request, found: &Inventory) -> Result<(), Unplanned> {
+    let unknown = found.account == Account::Unknown && !request.even_if_active;
+    let blocks = |gap: &&Gap| match gap.lane.as_deref() {
+        Some(lane) => lane == CLUSTER,
+        None => unknown,
+    };
+    let gaps: Vec<Gap> = found.gaps.iter().filter(blocks).cloned().collect();
+    if gaps.is_empty() {
+        Ok(())
+    } else {
+        Err(Unplanned::Incomplete(gaps))
+    }
+}
