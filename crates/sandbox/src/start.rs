@@ -20,7 +20,7 @@ use crate::{admins, config, files, hosts, process};
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The servers that are processes here, in the order they depend on each other.
-const ROLES: [&str; 4] = ["mariadb", "hdfs", "datanode", "metastore"];
+pub(crate) const ROLES: [&str; 4] = ["mariadb", "hdfs", "datanode", "metastore"];
 
 /// What every sandbox's folder has in it.
 const FOLDERS: [&str; 7] = [
@@ -197,11 +197,10 @@ impl<'a> Start<'a> {
         if has("mariadb") {
             mariadb::make_data(dir, &tool, self.progress)?;
             (self.progress)("starting mariadb");
-            self.spawn("mariadb", "mariadbd", |command| {
+            self.spawn("mariadb", mariadb::PROGRAM, |command| {
                 mariadb::arguments(dir, &state.ports, command);
             })?;
             self.wait("mariadb", || mariadb::is_healthy(dir))?;
-            mariadb::secure(dir)?;
         }
         if !["hdfs", "datanode", "metastore"].into_iter().any(has) {
             return Ok(());
