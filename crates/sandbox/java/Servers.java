@@ -7,6 +7,7 @@ import java.net.Socket;
 import java.security.PrivilegedExceptionAction;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.FsShell;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.HdfsConfiguration;
@@ -14,11 +15,13 @@ import org.apache.hadoop.hdfs.server.datanode.DataNode;
 import org.apache.hadoop.hdfs.server.namenode.NameNode;
 import org.apache.hadoop.metrics2.lib.DefaultMetricsSystem;
 import org.apache.hadoop.security.UserGroupInformation;
+import org.apache.hadoop.util.ToolRunner;
 
 /**
  * Any of NameNode, DataNode and Hive metastore in one JVM: {@code Servers [namenode] [datanode]
- * [metastore=PORT] [derby=PORT]}. Prints {@code READY} when all that was asked for can be used, and
- * ends when one of them fails.
+ * [metastore=PORT] [derby=PORT] [rehearse]}. Prints {@code READY} when all that was asked for can be
+ * used, and ends when one of them fails; with {@code rehearse} after a client's call, so that an
+ * archive of the classes used has the client's too.
  */
 public final class Servers {
   private Servers() {}
@@ -29,6 +32,7 @@ public final class Servers {
     Configuration conf = new HdfsConfiguration();
     boolean namenode = false;
     boolean datanode = false;
+    boolean rehearse = false;
     int metastore = 0;
     for (String arg : args) {
       String[] part = arg.split("=", 2);
@@ -44,6 +48,9 @@ public final class Servers {
           break;
         case "derby":
           Metastore.serveDerby(Integer.parseInt(part[1]));
+          break;
+        case "rehearse":
+          rehearse = true;
           break;
         default:
           throw new IllegalArgumentException(arg);
@@ -75,6 +82,9 @@ public final class Servers {
       awaitListener(metastore);
     }
     System.out.println("READY");
+    if (rehearse) {
+      System.exit(ToolRunner.run(conf, new FsShell(), new String[] {"-ls", "-R", "/"}));
+    }
     Thread.currentThread().join();
   }
 

@@ -33,6 +33,14 @@ impl Cache {
         Ok(Self { root })
     }
 
+    /// Where [`Cache::entry`] has or would put it.
+    pub(crate) fn path(&self, name: &str, recipe: impl Hash) -> PathBuf {
+        // Another compiler's hash may differ: then it is just built again.
+        let mut hasher = DefaultHasher::new();
+        recipe.hash(&mut hasher);
+        self.root.join(format!("{name}-{:016x}", hasher.finish()))
+    }
+
     /// The folder of `name`, made by `build` in a folder that it is given when the
     /// cache has none yet. `recipe` is what it is made from: another recipe, another
     /// entry.
@@ -42,10 +50,7 @@ impl Cache {
         recipe: impl Hash,
         build: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<PathBuf, Error> {
-        // Another compiler's hash may differ: then it is just built again.
-        let mut hasher = DefaultHasher::new();
-        recipe.hash(&mut hasher);
-        let entry = self.root.join(format!("{name}-{:016x}", hasher.finish()));
+        let entry = self.path(name, recipe);
         if entry.exists() {
             return Ok(entry);
         }

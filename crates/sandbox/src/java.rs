@@ -56,6 +56,9 @@ const FLAGS: &[&str] = &[
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
+    // A JVM's own warnings would go to standard output.
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
     "-Djava.net.preferIPv4Stack=true",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "--add-opens=java.base/java.net=ALL-UNNAMED",
@@ -69,7 +72,13 @@ pub(crate) struct Java {
     home: PathBuf,
     class_path: OsString,
     metastore_home: PathBuf,
+    /// The classes of the class path as the JVM keeps them in memory (`AppCDS`), which
+    /// saves a third of a start. A JVM that cannot use it says nothing and does without.
+    archive: PathBuf,
 }
+
+/// The archive's name in its cache entry.
+const ARCHIVE: &str = "classes.jsa";
 
 impl Java {
     /// Finds the JDK, and downloads and compiles what the cache does not have yet.
@@ -143,11 +152,35 @@ impl Java {
         let mut class_path = ours.join("sandbox.jar").into_os_string();
         class_path.push(":");
         class_path.push(&libraries);
+        let archive = cache
+            .path("archive", (&class_path, release(&home)))
+            .join(ARCHIVE);
         Ok(Self {
             home,
             class_path,
             metastore_home,
+            archive,
         })
+    }
+
+    /// Makes the archive of classes unless it is there. `rehearse` runs the servers once
+    /// in a folder that it is given, with the option that it is given.
+    pub(crate) fn archive(
+        &self,
+        cache: &Cache,
+        rehearse: impl FnOnce(&Path, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let recipe = (&self.class_path, release(&self.home));
+        let made = cache.entry("archive", recipe, |folder| {
+            let new = folder.join(ARCHIVE);
+            let play = folder.join("rehearsal");
+            rehearse(
+                &play,
+                &format!("-XX:ArchiveClassesAtExit={}", new.display()),
+            )?;
+            files::remove(&play)
+        });
+        made.map(drop)
     }
 
     /// The `java` program.
@@ -174,7 +207,12 @@ impl Java {
         command
             .arg(format!("-Xmx{heap}m"))
             .arg(format!("-Dlog4j.configuration=file:{}", log.display()))
-            .args(FLAGS)
+            .args(FLAGS);
+        // With the name of one that is not there the JVM would not make it either.
+        if self.archive.exists() {
+            command.arg(format!("-XX:SharedArchiveFile={}", self.archive.display()));
+        }
+        command
             .arg("-cp")
             .arg(&self.class_path)
             .arg("opsweek.Launch")
@@ -295,10 +333,13 @@ pub(crate) fn home() -> Option<PathBuf> {
     .into_iter()
     .flatten()
     .find(|home| {
-        home.join("bin/javac").exists()
-            && fs::read_to_string(home.join("release"))
-                .is_ok_and(|release| major(&release).is_some_and(|major| major >= 17))
+        home.join("bin/javac").exists() && major(&release(home)).is_some_and(|major| major >= 17)
     })
+}
+
+/// What a JDK's folder says about its version.
+fn release(home: &Path) -> String {
+    fs::read_to_string(home.join("release")).unwrap_or_default()
 }
 
 /// The feature release in a JDK's `release` file (`JAVA_VERSION="17.0.15"`).

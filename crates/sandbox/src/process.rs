@@ -124,8 +124,10 @@ pub fn start(
     log: &Path,
     prepare: impl FnOnce(&mut Command),
 ) -> io::Result<Child> {
-    let out = File::create(log)?;
-    let err = OpenOptions::new().append(true).open(log)?;
+    File::create(log)?;
+    // Two that do not append would write over each other.
+    let out = OpenOptions::new().append(true).open(log)?;
+    let err = out.try_clone()?;
     // setsid execs the program in its own place, so the child's pid is the server's.
     let mut command = Command::new("setsid");
     command

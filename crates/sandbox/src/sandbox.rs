@@ -13,7 +13,7 @@ use crate::error::{Context, Error};
 use crate::hosts::{self, Host};
 use crate::servers::metastore::Backend;
 use crate::servers::{Ports, hdfs, mariadb, metastore};
-use crate::start::Start;
+use crate::start::{ROLES, Start};
 use crate::state::State;
 use crate::{files, packages, process};
 
@@ -244,6 +244,13 @@ impl Sandbox {
     /// `datanode`, `metastore`, `mariadb`. A test that must keep the others splits them
     /// at the start.
     pub fn stop_server(&self, name: &str) -> Result<(), Error> {
+        if !ROLES.contains(&name) {
+            return Err(Error::Unknown {
+                kind: "server",
+                name: name.to_owned(),
+                known: ROLES.join(", "),
+            });
+        }
         let _lock = self.lock(&|_| ())?;
         self.stop(&|server| {
             roles(server).any(|role| role == name || (name == "hdfs" && role == "datanode"))

@@ -20,7 +20,7 @@ use crate::{admins, config, files, hosts, process};
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The servers that are processes here, in the order they depend on each other.
-const ROLES: [&str; 4] = ["mariadb", "hdfs", "datanode", "metastore"];
+pub(crate) const ROLES: [&str; 4] = ["mariadb", "hdfs", "datanode", "metastore"];
 
 /// What every sandbox's folder has in it.
 const FOLDERS: [&str; 7] = [
@@ -197,17 +197,24 @@ impl<'a> Start<'a> {
         if has("mariadb") {
             mariadb::make_data(dir, &tool, self.progress)?;
             (self.progress)("starting mariadb");
-            self.spawn("mariadb", "mariadbd", |command| {
+            self.spawn("mariadb", mariadb::PROGRAM, |command| {
                 mariadb::arguments(dir, &state.ports, command);
             })?;
             self.wait("mariadb", || mariadb::is_healthy(dir))?;
-            mariadb::secure(dir)?;
         }
         if !["hdfs", "datanode", "metastore"].into_iter().any(has) {
             return Ok(());
         }
         let cache = Cache::from_env()?;
         let java = Java::prepare(&cache, &tool, self.progress)?;
+        let archive = java.archive(&cache, |folder, option| {
+            (self.progress)("rehearsing a start, which makes later ones quicker");
+            rehearse(folder, option, &java, &cache, &tool)
+        });
+        if let Err(error) = archive {
+            // Only speed is lost.
+            (self.progress)(&format!("going on without: {error}"));
+        }
         if has("hdfs") || has("datanode") {
             hdfs::write_conf(dir, &state.ports)?;
         }
@@ -227,45 +234,13 @@ impl<'a> Start<'a> {
             }
             (self.progress)(&format!("starting {name}"));
             self.spawn(name, java.program(), |command| {
-                self.jvm(command, &java, name, state);
+                jvm(command, dir, &java, name, state);
             })?;
         }
         for name in &names {
             self.wait(name, || is_ready(&self.log(name)))?;
         }
         Ok(())
-    }
-
-    /// The class that serves, and what it is to serve.
-    fn jvm(&self, command: &mut Command, java: &Java, name: &str, state: &State) {
-        let dir = self.sandbox.dir();
-        command
-            .env("HADOOP_USER_NAME", "hdfs")
-            .current_dir(dir)
-            .arg(format!(
-                "-Djava.io.tmpdir={}",
-                dir.join("hdfs/tmp").display()
-            ))
-            .arg(format!(
-                "-Dderby.stream.error.file={}",
-                dir.join("metastore/derby.log").display()
-            ));
-        let conf = [hdfs::conf(dir), metastore::conf(dir)];
-        let log = conf[0].join(hdfs::SERVERS_LOG);
-        java.class(command, 640, &log, &conf, "opsweek.Servers");
-        let port = |name: &str| state.ports.get(name).copied().unwrap_or(0);
-        for role in roles(name) {
-            match role {
-                "hdfs" => command.arg("namenode"),
-                "metastore" => {
-                    if state.backend == Some(Backend::Derby) {
-                        command.arg(format!("derby={}", port("derby")));
-                    }
-                    command.arg(format!("metastore={}", port("metastore")))
-                }
-                role => command.arg(role),
-            };
-        }
     }
 
     fn spawn(
@@ -316,6 +291,62 @@ impl<'a> Start<'a> {
         }
         Ok(())
     }
+}
+
+/// The class that serves, and what it is to serve.
+fn jvm(command: &mut Command, dir: &Path, java: &Java, name: &str, state: &State) {
+    command
+        .env("HADOOP_USER_NAME", "hdfs")
+        .current_dir(dir)
+        .arg(format!(
+            "-Djava.io.tmpdir={}",
+            dir.join("hdfs/tmp").display()
+        ))
+        .arg(format!(
+            "-Dderby.stream.error.file={}",
+            dir.join("metastore/derby.log").display()
+        ));
+    let conf = [hdfs::conf(dir), metastore::conf(dir)];
+    let log = conf[0].join(hdfs::SERVERS_LOG);
+    java.class(command, 640, &log, &conf, "opsweek.Servers");
+    let port = |name: &str| state.ports.get(name).copied().unwrap_or(0);
+    for role in roles(name) {
+        match role {
+            "hdfs" => command.arg("namenode"),
+            "metastore" => {
+                if state.backend == Some(Backend::Derby) {
+                    command.arg(format!("derby={}", port("derby")));
+                }
+                command.arg(format!("metastore={}", port("metastore")))
+            }
+            role => command.arg(role),
+        };
+    }
+}
+
+/// Starts all servers once in `dir` and ends them, with a further `option` for the JVM.
+fn rehearse(
+    dir: &Path,
+    option: &str,
+    java: &Java,
+    cache: &Cache,
+    mark: &(String, String),
+) -> Result<(), Error> {
+    let backend = Backend::Derby;
+    let mut state = State {
+        backend: Some(backend),
+        ..State::default()
+    };
+    for names in [hdfs::NAMENODE_PORTS, hdfs::DATANODE_PORTS, backend.ports()] {
+        servers::assign(&mut state.ports, dir, names);
+    }
+    hdfs::write_conf(dir, &state.ports)?;
+    metastore::make_database(dir, backend, java, cache, mark, &|_| ())?;
+    metastore::write_conf(dir, &state.ports, backend)?;
+    let mut tool = process::tool(java.program(), mark);
+    tool.arg(option);
+    jvm(&mut tool, dir, java, "hdfs+datanode+metastore", &state);
+    files::run(tool.arg("rehearse"), "rehearsing a start").map(drop)
 }
 
 /// The JVMs to start for `missing`, as names of their servers joined by `+`: one for

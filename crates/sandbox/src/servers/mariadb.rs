@@ -16,6 +16,9 @@ use crate::{files, process};
 /// What listens.
 pub(crate) const PORTS: &[&str] = &["mariadb"];
 
+/// The server; not every account has /usr/sbin in its PATH.
+pub(crate) const PROGRAM: &str = "/usr/sbin/mariadbd";
+
 /// Where root connects.
 pub(crate) fn socket(dir: &Path) -> PathBuf {
     dir.join("mariadb/mysqld.sock")
@@ -56,11 +59,19 @@ pub(crate) fn make_data(
     progress("making MariaDB's data folder");
     let new = home.join("data.new");
     files::remove(&new)?;
+    // The installation would leave root without a password on 127.0.0.1 too.
+    let only_socket = home.join("only-socket.sql");
+    files::write(
+        &only_socket,
+        0o644,
+        "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';\n",
+    )?;
     let mut install = process::tool("mariadb-install-db", mark);
     install
         .args(["--no-defaults", "--skip-test-db"])
         .args(["--auth-root-authentication-method=normal"])
         .arg(option("--datadir=", &new))
+        .arg(option("--extra-file=", &only_socket))
         .args(user());
     files::run(&mut install, "mariadb-install-db")?;
     fs::rename(&new, &data).context("write", &data)
@@ -81,16 +92,6 @@ pub(crate) fn arguments(dir: &Path, ports: &Ports, command: &mut Command) {
         // So that root@localhost is never somebody on the network side.
         .arg("--skip-name-resolve")
         .arg("--innodb-buffer-pool-size=128M");
-}
-
-/// Ends what the installation leaves open: root without a password on 127.0.0.1.
-pub(crate) fn secure(dir: &Path) -> Result<(), Error> {
-    sql(
-        dir,
-        "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost'; \
-         FLUSH PRIVILEGES",
-    )
-    .map(drop)
 }
 
 /// An account that may do everything in one database, with its password in
