@@ -6,7 +6,7 @@ use std::time::Duration;
 use opsweek_core::actions::World;
 use opsweek_core::actions::guard::Guard;
 use opsweek_core::procedures::offboard::admins::Admins;
-use opsweek_core::services::{fleet, hdfs, metastore};
+use opsweek_core::services::{fleet, hdfs, metastore, yarn};
 
 use super::{Config, Fleet, Hdfs, Metastore};
 use crate::error::CliError;
@@ -15,6 +15,8 @@ use crate::error::CliError;
 const METASTORE_DEADLINE: Duration = Duration::from_mins(1);
 /// How many connections to the metastore, likewise.
 const METASTORE_CONNECTIONS: usize = 8;
+/// How long the `ResourceManager` may take.
+const YARN_DEADLINE: Duration = Duration::from_secs(30);
 
 impl<S> Config<S> {
     /// The clients of all systems that have a section. [`crate::Exit::Usage`] when a section
@@ -31,6 +33,10 @@ impl<S> Config<S> {
             hdfs: hdfs.transpose()?,
             metastore: metastore.transpose()?,
             fleet: fleet.transpose()?,
+            yarn: settings
+                .yarn
+                .as_ref()
+                .map(|yarn| yarn::Yarn::new(&yarn.url, YARN_DEADLINE)),
             guard,
         })
     }

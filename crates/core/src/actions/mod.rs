@@ -14,6 +14,7 @@ use crate::engine::{Act, Cx, Failure, State};
 use crate::services::fleet::Fleet;
 use crate::services::hdfs::Hdfs;
 use crate::services::metastore::Metastore;
+use crate::services::yarn::Yarn;
 use guard::Guard;
 
 /// The clients of the systems that are configured, and what may be touched there.
@@ -24,6 +25,8 @@ pub struct World {
     pub metastore: Option<Metastore>,
     /// The hosts.
     pub fleet: Option<Fleet>,
+    /// YARN, which is only asked who is running something.
+    pub yarn: Option<Yarn>,
     /// The safety rules.
     pub guard: Guard,
 }
@@ -67,6 +70,13 @@ impl From<crate::services::hdfs::Error> for Failure {
 
 impl From<crate::services::metastore::Error> for Failure {
     fn from(error: crate::services::metastore::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::yarn::Error> for Failure {
+    fn from(error: crate::services::yarn::Error) -> Self {
         let hint = error.hint();
         Self::new(error, hint)
     }

@@ -3,3 +3,4 @@
 pub mod fleet;
 pub mod hdfs;
 pub mod metastore;
+pub mod yarn;

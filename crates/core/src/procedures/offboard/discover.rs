@@ -26,8 +26,9 @@ pub(super) async fn discover(
     cx: &Cx,
 ) -> Result<Inventory, Failure> {
     let now = jiff::Timestamp::now().as_second();
-    let (account, hdfs, hosts) = tokio::join!(
+    let (account, applications, hdfs, hosts) = tokio::join!(
         account(request, admins),
+        applications(request, world),
         hdfs(request, policy, world, cx),
         hosts(request, policy, world, cx),
     );
@@ -38,6 +39,10 @@ pub(super) async fn discover(
     let account = account.unwrap_or_else(|gap| {
         gaps.push(gap);
         Account::Unknown
+    });
+    let applications = applications.unwrap_or_else(|failure| {
+        gaps.push(gap("yarn", None, &failure));
+        Vec::new()
     });
     let hdfs = hdfs.unwrap_or_else(|failure| {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
@@ -58,7 +63,7 @@ pub(super) async fn discover(
         user: request.user.clone(),
         now,
         account,
-        applications: Vec::new(),
+        applications,
         hdfs,
         hive,
         hosts,
@@ -91,6 +96,14 @@ async fn account(request: &Request, admins: Option<&Admins>) -> Result<Account, 
         Ok(Ok(account)) => Ok(account),
         Ok(Err(error)) => Err(unknown(Failure::new(error, None).chain().join(": "))),
         Err(error) => Err(unknown(error.to_string())),
+    }
+}
+
+/// What the user is running on YARN, where that is configured.
+async fn applications(request: &Request, world: &World) -> Result<Vec<String>, Failure> {
+    match &world.yarn {
+        None => Ok(Vec::new()),
+        Some(yarn) => Ok(yarn.running(request.user.as_str()).await?),
     }
 }
 

@@ -393,6 +393,9 @@ fn an_unseen_host_stays_out_and_an_unseen_metastore_stops_it() {
     ));
 }
 
+/// Makes a sound inventory unsound.
+type Break<'a> = &'a dyn Fn(&mut Inventory);
+
 /// Each rule alone refuses, and says why.
 #[test]
 fn refusals() {
@@ -401,7 +404,6 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    type Break<'a> = &'a dyn Fn(&mut Inventory);
     let rules: [(&str, Break<'_>); 13] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {

@@ -136,7 +136,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
         let name = status.path.rsplit('/').next().unwrap_or_default();
         if name == "complete.json" {
             archive.complete = true;
-        } else if name.starts_with("manifest") && name.ends_with(".json") {
+        } else if name == "manifest.json" || name.starts_with("manifest-") {
             let text = hdfs.read_all(&status.path, MANIFEST).await?;
             let manifest: Manifest = serde_json::from_slice(&text).unwrap_or_default();
             archive.kept.extend(manifest.kept);

@@ -111,18 +111,15 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(request: &'a Request, policy: &'a Policy, found: &'a Inventory) -> Self {
         let begun = found.hdfs.as_ref().and_then(HdfsFindings::begun);
-        let (archive, stage, suffix) = match begun {
-            Some(begun) => {
-                let path = begun.tree.path.clone();
-                let records = format!("{path}/.opsweek");
-                (path, records, format!("-{}", begun.runs + 1))
-            }
-            None => {
-                let name = archive_name(policy, found);
-                let archive = format!("{}/{name}", policy.archive);
-                let stage = free_stage(&format!("{}/.{name}.opsweek", policy.archive), found);
-                (archive, stage, String::new())
-            }
+        let (archive, stage, suffix) = if let Some(begun) = begun {
+            let path = begun.tree.path.clone();
+            let records = format!("{path}/.opsweek");
+            (path, records, format!("-{}", begun.runs + 1))
+        } else {
+            let name = archive_name(policy, found);
+            let archive = format!("{}/{name}", policy.archive);
+            let stage = free_stage(&format!("{}/.{name}.opsweek", policy.archive), found);
+            (archive, stage, String::new())
         };
         Self {
             request,

@@ -160,10 +160,10 @@ fn database_refusals(
 
 /// An archive needs the whole of HDFS and the metastore in view; each host stands alone.
 pub(super) fn incomplete(request: &Request, found: &Inventory) -> Result<(), Unplanned> {
-    let unknown = found.account == Account::Unknown && !request.even_if_active;
     let blocks = |gap: &&Gap| match gap.lane.as_deref() {
         Some(lane) => lane == CLUSTER,
-        None => unknown,
+        // What is not known is whether the user is active.
+        None => !request.even_if_active,
     };
     let gaps: Vec<Gap> = found.gaps.iter().filter(blocks).cloned().collect();
     if gaps.is_empty() {
