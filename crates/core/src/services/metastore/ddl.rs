@@ -67,7 +67,8 @@ pub(super) fn create(table: &wire::Table) -> String {
         add(format!("\nPARTITIONED BY (\n{}\n)", columns(&keys)));
     }
     let serde = sd.serde_info.unwrap_or_default();
-    if let Some(library) = serde.serialization_lib {
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    if let Some(library) = some(serde.serialization_lib) {
         add(format!("\nROW FORMAT SERDE {}", literal(&library)));
         let parameters = serde.parameters.unwrap_or_default();
         if !parameters.is_empty() {
@@ -77,13 +78,13 @@ pub(super) fn create(table: &wire::Table) -> String {
             ));
         }
     }
-    if let (Some(input), Some(output)) = (sd.input_format, sd.output_format) {
+    if let (Some(input), Some(output)) = (some(sd.input_format), some(sd.output_format)) {
         let (input, output) = (literal(&input), literal(&output));
         add(format!(
             "\nSTORED AS INPUTFORMAT {input} OUTPUTFORMAT {output}"
         ));
     }
-    if let Some(location) = sd.location {
+    if let Some(location) = some(sd.location) {
         add(format!("\nLOCATION {}", literal(&location)));
     }
     let parameters = table.parameters.clone().unwrap_or_default();
