@@ -1,5 +1,6 @@
 package opsweek;
 
+import java.lang.reflect.InvocationTargetException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Path;
@@ -15,7 +16,7 @@ import java.util.Arrays;
 public final class Launch {
   private Launch() {}
 
-  public static void main(String[] args) throws Throwable {
+  public static void main(String[] args) throws Exception {
     String[] folders = args[0].split(":");
     URL[] conf = new URL[folders.length];
     for (int i = 0; i < conf.length; i++) {
@@ -23,12 +24,14 @@ public final class Launch {
     }
     Thread.currentThread()
         .setContextClassLoader(new URLClassLoader(conf, Launch.class.getClassLoader()));
+    // A server that fails leaves threads behind that would keep the JVM alive.
     try {
       Class.forName(args[1])
           .getMethod("main", String[].class)
           .invoke(null, (Object) Arrays.copyOfRange(args, 2, args.length));
-    } catch (java.lang.reflect.InvocationTargetException e) {
-      throw e.getCause();
+    } catch (InvocationTargetException e) {
+      e.getCause().printStackTrace();
+      System.exit(1);
     }
   }
 }

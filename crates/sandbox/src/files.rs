@@ -57,15 +57,17 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The last `count` lines of a file, as far as they are text.
+/// The last `count` lines of a log.
 pub(crate) fn tail(path: &Path, count: usize) -> String {
     let text = fs::read(path).unwrap_or_default();
     last_lines(&String::from_utf8_lossy(&text), count)
 }
 
-/// The last `count` lines.
+/// The last `count` lines, without the frames of Java's stack traces, which would
+/// leave no room for what went wrong.
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let is_frame = |line: &&str| line.trim_start().starts_with("at ") && line.ends_with(')');
+    let lines: Vec<&str> = text.lines().filter(|line| !is_frame(line)).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
@@ -106,4 +108,23 @@ pub(crate) fn site_xml(properties: &[(&str, &str)]) -> String {
     }
     xml.push_str("</configuration>\n");
     xml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_say_what_went_wrong() {
+        let log = "starting\njava.io.IOException: no\n\tat a.B.c(B.java:1)\n\tat a.B.d(B.java:2)\n";
+        assert_eq!(last_lines(log, 1), "java.io.IOException: no");
+        assert_eq!(last_lines(log, 9), "starting\njava.io.IOException: no");
+        assert_eq!(last_lines("", 9), "");
+    }
+
+    #[test]
+    fn a_value_is_escaped() {
+        let xml = site_xml(&[("a", "x&y<z>")]);
+        assert!(xml.contains("<name>a</name><value>x&amp;y&lt;z&gt;</value>"));
+    }
 }

@@ -188,7 +188,8 @@ fn world(sandbox: &Sandbox) -> Result<(), Error> {
          WHERE T.OWNER = '{USER}' OR D.NAME IN ('{USER}', 'shared', 'azy') ORDER BY 1, 2"
     );
     show(&sql, sandbox.metastore_sql_command(&sql)?)?;
-    let look = format!("ls -lad /home/{USER} /srv/home/{USER} /var/userarchive/{USER}* 2>&1");
+    let look =
+        format!("ls -lad /home/{USER} /srv/home/{USER} /var/userarchive/{USER}* 2>/dev/null");
     for host in sandbox.hosts() {
         let mut ssh = sandbox.ssh_command(&host.name)?;
         ssh.arg(&look);
