@@ -16,9 +16,14 @@ pub(crate) fn sandbox() -> &'static Sandbox {
 /// A leaver of that name in the shared sandbox. Seeding edits files that all users share,
 /// so it is done for one at a time.
 pub(crate) fn seed(user: &str) {
+    seed_with(user, &SeedOptions::default());
+}
+
+/// The same, as asked.
+pub(crate) fn seed_with(user: &str, options: &SeedOptions) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one: MutexGuard<'_, ()> = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    sandbox().seed(user, &SeedOptions::default()).unwrap();
+    sandbox().seed(user, options).unwrap();
 }
 
 /// What a tool left behind when it ended.

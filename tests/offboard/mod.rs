@@ -1,6 +1,7 @@
 //! `offboard`.
 
 mod archive;
+mod choices;
 mod crash;
 mod refuse;
 mod report;

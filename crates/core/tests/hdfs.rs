@@ -268,9 +268,9 @@ async fn folders_get_their_mode() {
     for mode in [0o700, 0o777, 0o2, 0o1777] {
         let path = format!("{root}/{mode:o}");
         hdfs.mkdir(&path, mode).await.unwrap();
-        assert_eq!(attributes(&path), format!("hdfs:supergroup {mode:o}"));
+        assert_eq!(attributes(&path), format!("hdfs:hdfs {mode:o}"));
         hdfs.mkdir(&path, 0o711).await.unwrap();
-        assert_eq!(attributes(&path), format!("hdfs:supergroup {mode:o}"));
+        assert_eq!(attributes(&path), format!("hdfs:hdfs {mode:o}"));
     }
     put(&hdfs, &format!("{root}/file"), "").await;
     let in_the_way = hdfs.mkdir(&format!("{root}/file"), 0o755).await;
@@ -495,8 +495,8 @@ async fn a_tree_is_changed_once_and_its_kept_parts_never() {
     assert_eq!(attributes(&format!("{root}/d0/f")), "elvis:wikidev 640");
     assert_eq!(attributes(&masked), "elvis:wikidev 750");
     assert!(judge(&masked).unwrap().get("aclBit").is_none());
-    assert_eq!(attributes(&kept), "hdfs:supergroup 757");
-    assert_eq!(attributes(&format!("{kept}/f")), "hdfs:supergroup 644");
+    assert_eq!(attributes(&kept), "hdfs:hdfs 757");
+    assert_eq!(attributes(&format!("{kept}/f")), "hdfs:hdfs 644");
     let again = hdfs
         .set_tree(&root, &change, &report, &cancel)
         .await
@@ -565,7 +565,7 @@ async fn a_refused_change_of_a_tree_names_path_and_user() {
         "{text}"
     );
     assert!(error.hint().unwrap().contains("azywiki"));
-    assert_eq!(attributes(&root), "hdfs:supergroup 777");
+    assert_eq!(attributes(&root), "hdfs:hdfs 777");
     let missing = format!("{root}/none");
     assert_error!(
         hdfs.set_tree(&missing, &change, &|_| (), &cancel).await,
@@ -593,7 +593,7 @@ async fn a_file_is_written_whole_or_not_at_all() {
     let written = hdfs.write(&path, 0o400, Existing::Refuse, body()).await;
     let written = written.unwrap();
     assert_eq!(written.bytes, whole.len() as u64);
-    assert_eq!(attributes(&path), "hdfs:supergroup 400");
+    assert_eq!(attributes(&path), "hdfs:hdfs 400");
     assert_eq!(hdfs.read_all(&path, written.bytes).await.unwrap(), whole);
     assert_eq!(hdfs.sha256(&path).await.unwrap(), written);
     assert_error!(hdfs.read_all(&path, written.bytes - 1).await, TooLarge);
@@ -630,7 +630,7 @@ async fn a_file_is_written_whole_or_not_at_all() {
         .await
         .unwrap();
     assert_eq!(hdfs.read_all(&other, 0).await.unwrap(), "");
-    assert_eq!(attributes(&other), "hdfs:supergroup 600");
+    assert_eq!(attributes(&other), "hdfs:hdfs 600");
     assert_eq!(
         names(&root),
         ["home.tar.zst".into(), "other".to_owned()].into()
@@ -732,7 +732,7 @@ async fn the_trash_is_the_acting_users() {
     hdfs.set_owner(&path, Some("elvis"), None).await.unwrap();
     let first = hdfs.trash(&path).await.unwrap();
     assert_eq!(first, format!("{trash}/home/.Trash"));
-    assert_eq!(attributes(&first), "elvis:supergroup 700");
+    assert_eq!(attributes(&first), "elvis:hdfs 700");
     assert_eq!(names(&first), ["Current".to_owned()].into());
     assert!(judge(&path).is_none());
     // A second one of the same name gets the time appended.

@@ -75,7 +75,9 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     let tests = sandbox.up(&UpOptions::default(), progress).and_then(|()| {
         progress("cargo test --workspace");
         run(
-            cargo().args(["test", "--workspace"]).args(arguments),
+            cargo()
+                .args(["test", "--workspace", "--no-fail-fast"])
+                .args(arguments),
             &sandbox,
         )
     });

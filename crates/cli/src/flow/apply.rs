@@ -12,7 +12,7 @@ use opsweek_core::engine::{
 };
 use opsweek_core::procedures::Procedure;
 
-use super::{Action, Run, Shell, judge, ran};
+use super::{Action, Run, Shell, covered, judge, ran};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::plan_file;
@@ -118,7 +118,7 @@ impl<T: Tool> Run<'_, T> {
                 error.exit()
             }
         };
-        let mut exit = run.max(self.second_look(run).await);
+        let mut exit = run.max(self.second_look(run).await).max(covered(plan));
         if let Err(failure) = unlocked {
             let what = format!("cannot give the lock on {} back", plan.subject);
             let error = CliError::failure(Exit::Failed, what, &failure);

@@ -163,12 +163,12 @@ impl<T: Tool> Run<'_, T> {
         }
         if self.common.dry_run || self.common.save_plan.is_some() {
             let exit = self.dry(&plan, &hash).await?;
-            let gaps = report.gaps.is_empty();
-            return Ok(if gaps {
-                exit
+            let seen = if report.gaps.is_empty() {
+                Exit::Done
             } else {
-                exit.max(Exit::Incomplete)
-            });
+                Exit::Incomplete
+            };
+            return Ok(exit.max(seen));
         }
         self.out.show(&render::plan(&plan, None));
         self.apply(&plan, &hash, false).await
@@ -284,7 +284,7 @@ impl<T: Tool> Run<'_, T> {
             );
             self.shell.say(&line);
         }
-        Ok(checked(&outcomes))
+        Ok(checked(&outcomes).max(covered(plan)))
     }
 
     /// Whether the systems are those that the plan was made for. A host that does not
@@ -394,6 +394,15 @@ fn judge(report: &Report) -> Exit {
         Exit::Pending
     } else {
         Exit::Done
+    }
+}
+
+/// What a plan means for the exit code that leaves out what could not, or must not, be looked at.
+fn covered<A>(plan: &Plan<A>) -> Exit {
+    if plan.coverage.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Incomplete
     }
 }
 

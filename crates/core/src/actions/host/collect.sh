@@ -4,6 +4,8 @@
 set -u -o pipefail
 export LC_ALL=C
 cd / || exit 3
+# Without a path find would take the whole host.
+case ${1:--} in -*) exit 3 ;; esac
 find "$@" -print0 |
   tar --create --file=- --format=posix --null --no-recursion --files-from=- \
     --sparse --numeric-owner --acls --xattrs |

@@ -41,13 +41,15 @@ for root in "${roots[@]}"; do
   fi
   ids=$(stat -c '%u %d %i' -- "$path") || fail "cannot stat $path"
   read -r home_uid dev ino <<<"$ids"
-  [ -n "$owner" ] || owner=$home_uid
+  # Without an account the home tells whose processes to look for, unless the uid has been
+  # given to somebody else since.
+  if [ -z "$owner" ] && ! id -un -- "$home_uid" >/dev/null 2>&1; then owner=$home_uid; fi
   counts=$(find "$path" -xdev -printf '%y %s %T@\n' | awk '
     { if ($1 == "d") d++; else if ($1 == "f") { f++; b += $2 } else o++
       if ($3 + 0 > t) t = $3 + 0 }
     END { printf "%.0f %.0f %.0f %.0f %.0f", f, d, o, b, int(t) }') || fail "cannot read all of $path"
   read -r files folders others bytes newest <<<"$counts"
-  emit home "$path" "$kind" "$target" "$home_uid" "$dev" "$ino" \
+  emit home "$path" "$kind" "$target" "$home_uid" "$(stat -c %U -- "$path")" "$dev" "$ino" \
     "$files" "$folders" "$others" "$bytes" "$newest"
   [ "$kind" = folder ] || continue
   # A bind mount of the same file system looks like any folder to find and rm.

@@ -300,8 +300,9 @@ impl Action {
                 for place in was.paths() {
                     world.guard.host_path(place, user)?;
                 }
-                for home in &was.homes {
-                    world.guard.uid(user, home.uid)?;
+                if let Some(home) = was.foreign(user, world.guard.min_uid) {
+                    let why = format!("{} belongs to {} ({})", home.path, home.owner, home.uid);
+                    return Err(Failure::drifted(why));
                 }
                 check_proof(world, path, was).await?;
                 let mut arguments = vec![user.to_string()];

@@ -17,6 +17,9 @@ pub enum Kind {
     File,
 }
 
+/// What `stat` says of a uid without an account.
+pub const NOBODY: &str = "UNKNOWN";
+
 /// A home, or what stands in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +30,8 @@ pub struct Home {
     pub kind: Kind,
     /// The owner's uid.
     pub uid: u32,
+    /// The owner's name there, [`NOBODY`] for a uid without an account.
+    pub owner: String,
     /// Device and inode: which object it is.
     pub id: (u64, u64),
     /// Regular files in it.
@@ -93,6 +98,15 @@ impl Kept {
         self.homes.is_empty() && self.archives.is_empty() && self.crontab.is_none()
     }
 
+    /// A home that is neither `user`'s nor of a uid that nobody has, or is a system account's:
+    /// whoever owns it, it is not to be taken away on behalf of `user`. Links have no content.
+    pub fn foreign(&self, user: &UserName, min_uid: u32) -> Option<&Home> {
+        self.homes.iter().find(|home| {
+            let of_user = home.owner == user.as_str() || home.owner == NOBODY;
+            !matches!(home.kind, Kind::Link(_)) && (!of_user || home.uid < min_uid)
+        })
+    }
+
     /// The paths, homes first.
     pub fn paths(&self) -> Vec<&str> {
         let homes = self.homes.iter().map(|home| home.path.as_str());
@@ -139,10 +153,11 @@ impl Places {
         self.kept.is_empty() && self.tombs.is_empty() && self.processes.is_empty() && !self.linger
     }
 
-    /// The uid to find processes by: the host's, else that of a home.
+    /// The uid to find processes by: the host's, else that of a home which nobody has.
     pub fn owner(&self) -> Option<u32> {
-        self.uid
-            .or_else(|| self.kept.homes.first().map(|home| home.uid))
+        let orphan = |home: &&Home| home.owner == NOBODY;
+        let orphan = self.kept.homes.iter().find(orphan);
+        self.uid.or_else(|| orphan.map(|home| home.uid))
     }
 }
 
@@ -180,6 +195,7 @@ pub fn parse(user: &UserName, answer: &[u8]) -> Result<Places, Damaged> {
                         other => return Err(Damaged(format!("kind {other:?}"))),
                     },
                     uid: number(&next()?)?,
+                    owner: next()?,
                     id: (number(&next()?)?, number(&next()?)?),
                     files: number(&next()?)?,
                     folders: number(&next()?)?,
@@ -258,6 +274,7 @@ mod tests {
         "folder",
         "",
         "2001",
+        "elvis",
         "64768",
         "12",
         "3",
@@ -274,6 +291,7 @@ mod tests {
         "folder",
         "",
         "2001",
+        "elvis",
         "64768",
         "12",
         "3",
@@ -325,6 +343,20 @@ mod tests {
         assert_eq!(places.kept.size(), (5, 4116));
         assert_eq!(places.mounts, ["/home/elvis/data"]);
         assert!(places.linger && !places.processes[0].is_login() && !places.is_empty());
+    }
+
+    #[test]
+    fn a_home_of_somebody_else_is_foreign() {
+        let whole = parse(&elvis(), &answer(WHOLE)).unwrap();
+        assert_eq!(whole.kept.foreign(&elvis(), 1000), None);
+        assert!(whole.kept.foreign(&elvis(), 3000).is_some());
+        for (owner, foreign) in [("azy", true), (NOBODY, false), ("root", true)] {
+            let mut kept = whole.kept.clone();
+            kept.homes[0].owner = owner.into();
+            assert_eq!(kept.foreign(&elvis(), 1000).is_some(), foreign, "{owner}");
+            kept.homes[0].kind = Kind::Link("/srv/home/elvis".into());
+            assert_eq!(kept.foreign(&elvis(), 1000), None, "{owner}");
+        }
     }
 
     #[test]

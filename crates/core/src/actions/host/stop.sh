@@ -3,6 +3,11 @@
 set -u
 export LC_ALL=C
 user=$1 uid=$2
+name=$(id -un -- "$uid" 2>/dev/null) || name=$user
+if [ "$name" != "$user" ]; then
+  printf 'uid %s is %s by now\n' "$uid" "$name" >&2
+  exit 4
+fi
 if [ -d /run/systemd/system ]; then loginctl disable-linger "$user" 2>/dev/null; fi
 rm --force -- "/var/lib/systemd/linger/$user"
 for signal in TERM KILL; do

@@ -54,6 +54,7 @@ fn home(path: &str) -> Home {
         path: path.into(),
         kind: Kind::Folder,
         uid: 2001,
+        owner: "elvis".into(),
         id: (1, 2),
         files: 5,
         folders: 2,
@@ -360,18 +361,26 @@ fn processes_end_only_when_asked() {
 }
 
 #[test]
-fn a_mount_refuses_its_host_and_no_other() {
-    let mut found = everything();
-    found
-        .hosts
-        .get_mut("stat1008")
-        .unwrap()
-        .mounts
-        .push("/home/elvis/data".into());
-    let plan = planned(archive(), &found).unwrap();
-    assert!(!plan.steps.iter().any(|step| step.lane == "stat1008"));
-    assert!(plan.steps.iter().any(|step| step.id == "remove-stat1009"));
-    assert_eq!(plan.coverage[0].place, "stat1008");
+fn a_mount_a_cut_removal_or_a_foreign_home_spares_its_host_and_no_other() {
+    type Spoil = fn(&mut Places);
+    let spoil: [(&str, Spoil); 3] = [
+        ("mount point", |p| p.mounts.push("/home/elvis/data".into())),
+        ("cut short", |p| {
+            p.kept.homes.clear();
+            p.tombs
+                .push(("/home/.elvis.opsweek-removing".into(), (1, 2)));
+        }),
+        ("belongs to azy", |p| p.kept.homes[0].owner = "azy".into()),
+    ];
+    for (why, spoil) in spoil {
+        let mut found = everything();
+        spoil(found.hosts.get_mut("stat1008").unwrap());
+        let plan = planned(archive(), &found).unwrap();
+        assert!(!plan.steps.iter().any(|step| step.lane == "stat1008"));
+        assert!(plan.steps.iter().any(|step| step.id == "remove-stat1009"));
+        let gap = &plan.coverage[0];
+        assert!(gap.place == "stat1008" && gap.why.contains(why), "{gap:?}");
+    }
 }
 
 #[test]

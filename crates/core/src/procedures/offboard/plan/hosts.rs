@@ -1,17 +1,39 @@
 //! The steps on hosts.
 
 use super::{COLLECT, Planner, REMOVE};
+use crate::actions::host::places::Places;
 use crate::actions::host::{self, Content};
 use crate::engine::{Gap, Risk};
 use crate::procedures::offboard::Homes;
 
 impl Planner<'_> {
-    /// Whether a host's homes are to be collected or removed.
+    /// Why a host's homes are not touched although they should be.
+    pub(super) fn spared(&self, places: &Places) -> Option<String> {
+        if let Some(mount) = places.mounts.first() {
+            return Some(format!(
+                "{mount} is a mount point in a home; unmount it first"
+            ));
+        }
+        if let Some((tomb, _)) = places.tombs.first() {
+            return Some(format!(
+                "the removal of {tomb} was cut short; finish it with that run's plan"
+            ));
+        }
+        let home = places.kept.foreign(&self.found.user, self.policy.min_uid)?;
+        Some(format!(
+            "{} belongs to {} ({}); find out why, then chown it",
+            home.path, home.owner, home.uid
+        ))
+    }
+
+    /// Whether a host's homes are to be collected and removed.
     pub(super) fn collects(&self, host: &str) -> bool {
         self.request.host_homes != Homes::Keep
-            && self.found.hosts.get(host).is_some_and(|places| {
-                (!places.kept.is_empty() || !places.tombs.is_empty()) && places.mounts.is_empty()
-            })
+            && self
+                .found
+                .hosts
+                .get(host)
+                .is_some_and(|places| !places.kept.is_empty() && self.spared(places).is_none())
     }
 
     pub(super) fn host(&mut self, host: &str) {
@@ -19,12 +41,12 @@ impl Planner<'_> {
             return;
         };
         let user = &self.found.user;
-        if let Some(mount) = places.mounts.first()
-            && self.request.host_homes != Homes::Keep
+        if self.request.host_homes != Homes::Keep
+            && let Some(why) = self.spared(places)
         {
             self.gaps.push(Gap {
                 place: host.to_owned(),
-                why: format!("refused: {mount} is a mount point in a home; unmount it first"),
+                why: format!("refused: {why}"),
                 lane: Some(host.to_owned()),
             });
         }

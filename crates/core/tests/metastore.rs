@@ -1,0 +1,275 @@
+//! The metastore service against the sandbox's real metastore, judged by the metastore's own
+//! tables and by `hdfs dfs`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by a panic, in its helpers too"
+)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use opsweek_core::services::metastore::{Config, Error, Kind, Metastore};
+use opsweek_sandbox::{Sandbox, SeedOptions};
+
+fn sandbox() -> Sandbox {
+    Sandbox::from_env().expect("run the tests by: cargo verify")
+}
+
+fn client(uris: Vec<String>) -> Metastore {
+    Metastore::new(Config {
+        uris,
+        user: "hdfs".into(),
+        deadline: Duration::from_secs(30),
+        concurrency: 4,
+    })
+}
+
+fn metastore(sandbox: &Sandbox) -> Metastore {
+    let text = std::fs::read_to_string(sandbox.config_path()).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let uris = config["metastore"]["uris"].as_array().unwrap();
+    client(
+        uris.iter()
+            .map(|uri| uri.as_str().unwrap().to_owned())
+            .collect(),
+    )
+}
+
+/// A leaver of that name.
+fn seeded(user: &str) -> (Sandbox, Metastore) {
+    let sandbox = sandbox();
+    sandbox.seed(user, &SeedOptions::default()).unwrap();
+    let metastore = metastore(&sandbox);
+    (sandbox, metastore)
+}
+
+fn sql(sandbox: &Sandbox, query: &str) -> Vec<Vec<String>> {
+    sandbox.metastore_sql(query).unwrap()
+}
+
+fn set<T: Ord>(all: impl IntoIterator<Item = T>) -> BTreeSet<T> {
+    all.into_iter().collect()
+}
+
+/// Every location that the metastore's tables know for a table and its partitions.
+fn locations(sandbox: &Sandbox, database: &str, table: &str) -> BTreeSet<String> {
+    let of = |join: &str| {
+        format!(
+            "SELECT S.LOCATION FROM TBLS T JOIN DBS D ON T.DB_ID = D.DB_ID {join} \
+             WHERE D.NAME = '{database}' AND T.TBL_NAME = '{table}'"
+        )
+    };
+    let own = sql(sandbox, &of("JOIN SDS S ON S.SD_ID = T.SD_ID"));
+    let partitions = sql(
+        sandbox,
+        &of("JOIN PARTITIONS P ON P.TBL_ID = T.TBL_ID JOIN SDS S ON S.SD_ID = P.SD_ID"),
+    );
+    set(own
+        .into_iter()
+        .chain(partitions)
+        .map(|mut row| row.remove(0)))
+}
+
+/// All properties of a table, but the time of its last change.
+fn properties(sandbox: &Sandbox, table: &str) -> BTreeSet<Vec<String>> {
+    let query = format!(
+        "SELECT P.PARAM_KEY, P.PARAM_VALUE FROM TABLE_PARAMS P JOIN TBLS T ON T.TBL_ID = P.TBL_ID \
+         WHERE T.TBL_NAME = '{table}'"
+    );
+    let rows = sql(sandbox, &query).into_iter();
+    set(rows.filter(|row| row[0] != "transient_lastDdlTime"))
+}
+
+#[tokio::test]
+async fn reads_what_the_tables_say() {
+    let (sandbox, metastore) = seeded("elvisread");
+    let names = metastore.databases().await.unwrap();
+    assert_eq!(
+        set(names.clone()),
+        set(sql(&sandbox, "SELECT NAME FROM DBS").into_iter().flatten())
+    );
+    let database = metastore.database("elvisread").await.unwrap().unwrap();
+    assert_eq!(database.owner, "elvisread");
+    assert!(
+        database
+            .location
+            .ends_with("/user/hive/warehouse/elvisread.db")
+    );
+    assert_eq!(metastore.database("nemo").await.unwrap(), None);
+    assert_eq!(metastore.table("elvisread", "nemo").await.unwrap(), None);
+    assert_eq!(
+        metastore.table_names("nemo").await.unwrap(),
+        Vec::<String>::new()
+    );
+
+    let query = "SELECT T.TBL_NAME FROM TBLS T JOIN DBS D ON T.DB_ID = D.DB_ID \
+                 WHERE D.NAME = 'shared' AND T.OWNER = 'elvisread'";
+    let owned = metastore
+        .tables_owned_by("shared", "elvisread")
+        .await
+        .unwrap();
+    assert_eq!(
+        set(owned.clone()),
+        set(sql(&sandbox, query).into_iter().flatten())
+    );
+    assert_eq!(owned.len(), 2);
+
+    let mut wanted = owned;
+    wanted.push("nemo".into());
+    assert_eq!(metastore.tables("shared", &wanted).await.unwrap().len(), 2);
+    let clicks = metastore
+        .table("elvisread", "clicks")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (clicks.kind(), clicks.owner.as_str()),
+        (Kind::External, "elvisread")
+    );
+    let views = metastore
+        .views_naming(&["shared"], &["elvisread"])
+        .await
+        .unwrap();
+    assert_eq!(views, ["shared.elvisread_top"]);
+
+    let found: Vec<_> = metastore.locations(&["azy"]).try_collect().await.unwrap();
+    let found = found
+        .into_iter()
+        .filter(|l| l.table == "referrers_of_elvisread");
+    assert_eq!(
+        set(found.map(|location| location.location)),
+        locations(&sandbox, "azy", "referrers_of_elvisread")
+    );
+    assert!(!metastore.uuid().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn changes_an_owner_and_nothing_else() {
+    let (sandbox, metastore) = seeded("elvisgive");
+    let before = properties(&sandbox, "elvisgive_daily");
+    let places = locations(&sandbox, "shared", "elvisgive_daily");
+    for _ in 0..2 {
+        metastore
+            .change_table_owner("shared", "elvisgive_daily", "analytics")
+            .await
+            .unwrap();
+    }
+    let query = "SELECT OWNER FROM TBLS WHERE TBL_NAME = 'elvisgive_daily'";
+    assert_eq!(sql(&sandbox, query), [["analytics"]]);
+    assert_eq!(properties(&sandbox, "elvisgive_daily"), before);
+    assert_eq!(locations(&sandbox, "shared", "elvisgive_daily"), places);
+    let gone = metastore
+        .change_table_owner("shared", "nemo", "analytics")
+        .await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn points_tables_partitions_and_serdes_elsewhere() {
+    let (sandbox, metastore) = seeded("elvispoint");
+    let before = locations(&sandbox, "azy", "referrers_of_elvispoint");
+    assert!(before.len() > 2);
+    let changed = metastore
+        .change_table_location(
+            "azy",
+            "referrers_of_elvispoint",
+            "/user/elvispoint",
+            "/archive/e p",
+        )
+        .await
+        .unwrap();
+    assert_eq!(changed, before.len() as u64);
+    let moved = before
+        .iter()
+        .map(|l| l.replace("/user/elvispoint", "/archive/e p"));
+    assert_eq!(
+        locations(&sandbox, "azy", "referrers_of_elvispoint"),
+        set(moved)
+    );
+    let again = metastore
+        .change_table_location(
+            "azy",
+            "referrers_of_elvispoint",
+            "/user/elvispoint",
+            "/archive/e p",
+        )
+        .await;
+    assert_eq!(again.unwrap(), 0);
+
+    let changed = metastore
+        .change_table_location(
+            "elvispoint",
+            "clicks",
+            "/wmf/data/research/elvispoint",
+            "/archive/c",
+        )
+        .await;
+    assert_eq!(changed.unwrap(), 1);
+    let query = "SELECT P.PARAM_VALUE FROM SERDE_PARAMS P JOIN SDS S ON S.SERDE_ID = P.SERDE_ID \
+                 JOIN TBLS T ON T.SD_ID = S.SD_ID JOIN DBS D ON D.DB_ID = T.DB_ID \
+                 WHERE D.NAME = 'elvispoint' AND T.TBL_NAME = 'clicks' AND P.PARAM_KEY = 'path'";
+    let path = sql(&sandbox, query);
+    assert!(path[0][0].ends_with("/archive/c/clicks"), "{path:?}");
+}
+
+#[tokio::test]
+async fn drops_a_database_and_no_file() {
+    let (sandbox, metastore) = seeded("elvisdrop");
+    let files = || {
+        let folders = [
+            "dfs",
+            "-ls",
+            "-R",
+            "/user/hive/warehouse/elvisdrop.db",
+            "/wmf/data/research/elvisdrop",
+        ];
+        String::from_utf8(sandbox.hdfs(None, &folders).unwrap().stdout).unwrap()
+    };
+    let before = files();
+    assert!(before.lines().count() > 4, "{before}");
+    let definition = metastore
+        .definition("elvisdrop", "sessions")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(definition.ddl.contains("PARTITIONED BY") && !definition.thrift.is_empty());
+    for _ in 0..2 {
+        metastore.drop_database("elvisdrop").await.unwrap();
+    }
+    assert_eq!(
+        sql(&sandbox, "SELECT NAME FROM DBS WHERE NAME = 'elvisdrop'"),
+        Vec::<Vec<String>>::new()
+    );
+    assert_eq!(files(), before);
+}
+
+#[tokio::test]
+async fn a_metastore_that_is_down_or_silent_is_told_in_time() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let start = Instant::now();
+    let refused = client(vec![format!("thrift://{closed}")]).databases().await;
+    assert!(
+        matches!(refused, Err(Error::Unreachable { .. })),
+        "{refused:?}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(5));
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = Metastore::new(Config {
+        uris: vec![format!("thrift://{}", silent.local_addr().unwrap())],
+        user: "hdfs".into(),
+        deadline: Duration::from_secs(1),
+        concurrency: 1,
+    });
+    let late = hanging.databases().await;
+    assert!(matches!(late, Err(Error::Deadline { .. })), "{late:?}");
+    assert!(matches!(
+        client(vec!["metastore:9083".into()]).databases().await,
+        Err(Error::Address { .. })
+    ));
+}
