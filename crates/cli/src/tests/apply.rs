@@ -32,22 +32,22 @@ fn the_typed_subject_is_a_yes() {
     clear elvis
 
     copy
-     STEP    WHAT                   RISK  STATE
-     copy a  copy left/a to kept/a
+     STEP    STATE  RISK  WHAT
+     copy a               copy left/a to kept/a
 
     remove
-     STEP      WHAT           RISK          STATE
-     remove a  remove left/a  IRREVERSIBLE
+     STEP      STATE  RISK          WHAT
+     remove a         IRREVERSIBLE  remove left/a
 
     Outcome: clear elvis
 
     copy
-     STEP    WHAT                   RISK  STATE
-     copy a  copy left/a to kept/a        done
+     STEP    STATE  RISK  WHAT
+     copy a  done         copy left/a to kept/a
 
     remove
-     STEP      WHAT           RISK          STATE
-     remove a  remove left/a  IRREVERSIBLE  done
+     STEP      STATE  RISK          WHAT
+     remove a  done   IRREVERSIBLE  remove left/a
 
     What is left: elvis
 
@@ -185,26 +185,26 @@ fn a_failed_run_says_why_and_how_to_go_on() {
     clear elvis
 
     copy
-     STEP    WHAT                   RISK  STATE
-     copy a  copy left/a to kept/a
-     copy b  copy left/b to kept/b
+     STEP    STATE  RISK  WHAT
+     copy a               copy left/a to kept/a
+     copy b               copy left/b to kept/b
 
     remove
-     STEP      WHAT           RISK          STATE
-     remove a  remove left/a  IRREVERSIBLE
-     remove b  remove left/b  IRREVERSIBLE
+     STEP      STATE  RISK          WHAT
+     remove a         IRREVERSIBLE  remove left/a
+     remove b         IRREVERSIBLE  remove left/b
 
     Outcome: clear elvis
 
     copy
-     STEP    WHAT                   RISK  STATE
-     copy a  copy left/a to kept/a        failed: disk full
-     copy b  copy left/b to kept/b        done
+     STEP    STATE              RISK  WHAT
+     copy a  failed: disk full        copy left/a to kept/a
+     copy b  done                     copy left/b to kept/b
 
     remove
-     STEP      WHAT           RISK          STATE
-     remove a  remove left/a  IRREVERSIBLE  skipped: needs copy a, which is not done
-     remove b  remove left/b  IRREVERSIBLE  done
+     STEP      STATE                                     RISK          WHAT
+     remove a  skipped: needs copy a, which is not done  IRREVERSIBLE  remove left/a
+     remove b  done                                      IRREVERSIBLE  remove left/b
 
     - hint: make room
 

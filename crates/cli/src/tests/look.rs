@@ -70,12 +70,12 @@ fn a_dry_run_shows_the_plan_and_changes_nothing() {
     clear elvis
 
     copy
-     STEP    WHAT                   RISK  STATE
-     copy a  copy left/a to kept/a        to do
+     STEP    STATE  RISK  WHAT
+     copy a  to do        copy left/a to kept/a
 
     remove
-     STEP      WHAT           RISK          STATE
-     remove a  remove left/a  IRREVERSIBLE  to do
+     STEP      STATE  RISK          WHAT
+     remove a  to do  IRREVERSIBLE  remove left/a
     ");
     assert!(desk.has("left/a") && !desk.has("kept/a") && !desk.has("state"));
 }
@@ -122,8 +122,8 @@ fn csv_and_remarkup_are_the_documents() {
     insta::assert_snapshot!(csv, @"
     table,name
     left,a
-    table,step,what,risk,state
-    copy,copy a,copy left/a to kept/a,,to do
+    table,step,state,risk,what
+    copy,copy a,to do,,copy left/a to kept/a
     ");
     let remarkup = desk.run(&["elvis", "--keep", "-n", "--format", "remarkup"]);
     insta::assert_snapshot!(remarkup.out, @"
@@ -139,9 +139,9 @@ fn csv_and_remarkup_are_the_documents() {
 
     **copy**
 
-    | step | what | risk | state |
+    | step | state | risk | what |
     |---|---|---|---|
-    | copy a | copy left/a to kept/a |  | to do |
+    | copy a | to do |  | copy left/a to kept/a |
     ");
 }
 

@@ -174,9 +174,9 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
                     .map_or_else(String::new, |one| state(&one.outcome));
                 vec![
                     step.id.clone(),
-                    step.action.summary(),
-                    risk(step.risk).to_owned(),
                     state,
+                    risk(step.risk).to_owned(),
+                    step.action.summary(),
                 ]
             })
             .collect();
@@ -190,7 +190,7 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
         };
         tables.push(Table {
             title: format!("{}{gate}", wave.name),
-            columns: vec!["step", "what", "risk", "state"],
+            columns: vec!["step", "state", "risk", "what"],
             rows,
         });
     }

@@ -16,6 +16,9 @@ use super::gen_hive::{TThriftHiveMetastoreSyncClient, ThriftHiveMetastoreSyncCli
 /// answer that lies about its size costs nothing.
 const LARGEST_CONTAINER: usize = 50_000_000;
 
+/// How long a server may take to accept a connection: one that is down may say nothing.
+const CONNECT: Duration = Duration::from_secs(10);
+
 pub(super) type Client = ThriftHiveMetastoreSyncClient<
     TBinaryInputProtocol<TBufferedReadTransport<Timed>>,
     TBinaryOutputProtocol<TBufferedWriteTransport<Timed>>,
@@ -55,7 +58,8 @@ impl Connection {
         let mut stream = Err(io::Error::other("the name has no address"));
         for address in address.to_socket_addrs().map_err(unreachable)? {
             let left = end.saturating_duration_since(Instant::now());
-            stream = TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1)));
+            let left = left.clamp(Duration::from_millis(1), CONNECT);
+            stream = TcpStream::connect_timeout(&address, left);
             if stream.is_ok() {
                 break;
             }
