@@ -104,7 +104,7 @@ fn yes_at_a_terminal_still_asks_before_what_cannot_be_undone() {
     let ran = desk.answered(&["no"], &args);
     assert_eq!(ran.code, 5);
     // Nobody decides on what is only in a document that is yet to come.
-    assert!(ran.err.contains("remove left/a  IRREVERSIBLE"));
+    assert!(ran.err.contains("IRREVERSIBLE  remove left/a"));
 }
 
 #[test]
