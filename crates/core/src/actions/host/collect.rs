@@ -7,7 +7,8 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Content, DEADLINES, Proof, command, find, run, said};
+use super::evidence::Proof;
+use super::{Content, DEADLINES, command, find, run, said};
 use crate::actions::World;
 use crate::actions::host::places::Kept;
 use crate::actions::lines::body;

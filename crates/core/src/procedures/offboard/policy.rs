@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::guard::Guard;
+use crate::actions::guard::{Guard, lies_in};
 use crate::engine::plan::hex;
 
 /// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
@@ -153,6 +153,11 @@ impl Policy {
             });
             if !normal {
                 faults.push(format!("{path:?} is not an absolute, normalised path"));
+            }
+        }
+        for path in [&self.archive, &self.homes, &self.warehouse] {
+            if !self.hdfs_roots.iter().any(|root| lies_in(path, root)) {
+                faults.push(format!("{path:?} lies in none of hdfs_roots"));
             }
         }
         let name = |text: &String| {

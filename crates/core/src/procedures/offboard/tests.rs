@@ -413,7 +413,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 13] = [
+    let rules: [(&str, Break<'_>); 14] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -428,6 +428,7 @@ fn refusals() {
         ("below 1000", &|f| {
             f.hosts.get_mut("stat1008").unwrap().uid = Some(33);
         }),
+        ("no HDFS to archive to", &|f| f.hdfs = None),
         ("there is no folder", &|f| {
             f.hdfs.as_mut().unwrap().archive_folder = false;
         }),
@@ -520,11 +521,13 @@ fn system_accounts_and_the_user_as_new_owner_are_refused_at_once() {
         ..archive()
     };
     assert!(new(request).unwrap().contains("who leaves"));
-    let policy = Policy {
-        archive: "/wmf/../x".into(),
-        ..Policy::default()
-    };
-    assert!(Offboard::new(archive(), policy, None).is_err());
+    for bad in ["/wmf/../x", "wmf/data/x", "/elsewhere/archive"] {
+        let policy = Policy {
+            archive: bad.into(),
+            ..Policy::default()
+        };
+        assert!(Offboard::new(archive(), policy, None).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Nothing here lets the metastore delete a file: it deletes managed tables wherever they
 //! lie, and believes a table created as external without `EXTERNAL=TRUE` to be managed.
 
+mod change;
 mod connection;
 mod ddl;
 mod error;
@@ -20,27 +21,18 @@ mod error;
 #[rustfmt::skip]
 #[path = "gen.rs"]
 mod gen_hive;
+mod read;
+mod text;
 mod types;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
-use thrift::protocol::{TBinaryOutputProtocol, TSerializable};
-use thrift::transport::TBufferChannel;
 use tokio::sync::Semaphore;
 
 use connection::{Client, Connection, failed};
 pub use error::Error;
-use gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
 pub use types::{Database, Definition, Kind, Location, Partition, Table};
-
-/// How many tables or partitions are asked for by name in one call: answers stay small,
-/// and the backing database's lists short.
-const BATCH: usize = 500;
 
 /// How the metastore is reached.
 #[derive(Clone, Debug)]
@@ -65,13 +57,6 @@ struct Inner {
     permits: Semaphore,
 }
 
-/// Whether a call may be sent again when its connection broke: it may have been done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeat {
-    Yes,
-    No,
-}
-
 impl Metastore {
     /// Contacts nothing.
     pub fn new(config: Config) -> Self {
@@ -83,423 +68,19 @@ impl Metastore {
         }))
     }
 
-    /// Makes one call on a connection of its own. `what` names it and its object.
+    /// Makes one call on a connection of its own. `what` names it and its object. Every call
+    /// here may be made twice: a connection that lay idle may break under it.
     async fn call<T: Send + 'static>(
         &self,
         what: String,
-        repeat: Repeat,
         call: impl Fn(&mut Client) -> thrift::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let _permit = self.0.permits.acquire().await;
         let inner = self.0.clone();
         let name = what.clone();
-        tokio::task::spawn_blocking(move || inner.call(&name, repeat, &call))
+        tokio::task::spawn_blocking(move || inner.call(&name, &call))
             .await
             .unwrap_or(Err(Error::Aborted { call: what }))
-    }
-
-    /// The identity of the metastore's backing database.
-    pub async fn uuid(&self) -> Result<String, Error> {
-        let what = "identity".to_owned();
-        self.call(
-            what,
-            Repeat::Yes,
-            TThriftHiveMetastoreSyncClient::get_metastore_db_uuid,
-        )
-        .await
-    }
-
-    /// The names of all databases.
-    pub async fn databases(&self) -> Result<Vec<String>, Error> {
-        let what = "list of databases".to_owned();
-        self.call(
-            what,
-            Repeat::Yes,
-            TThriftHiveMetastoreSyncClient::get_all_databases,
-        )
-        .await
-    }
-
-    /// One database; `None` when there is none of that name.
-    pub async fn database(&self, name: &str) -> Result<Option<Database>, Error> {
-        let database = name.to_owned();
-        let found = self
-            .call(format!("database {name}"), Repeat::Yes, move |client| {
-                client.get_database(database.clone())
-            })
-            .await;
-        Ok(absent(found)?.map(Database::from))
-    }
-
-    /// The names of a database's tables and views; none for a database that is not there.
-    pub async fn table_names(&self, database: &str) -> Result<Vec<String>, Error> {
-        let name = database.to_owned();
-        self.call(
-            format!("tables of {database}"),
-            Repeat::Yes,
-            move |client| client.get_all_tables(name.clone()),
-        )
-        .await
-    }
-
-    /// The tables of these names; those that are not there are left out.
-    pub async fn tables(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
-        let mut tables = Vec::with_capacity(names.len());
-        for names in names.chunks(BATCH) {
-            let (database, names) = (database.to_owned(), names.to_vec());
-            let batch: Vec<wire::Table> = self
-                .call(
-                    format!("tables of {database}"),
-                    Repeat::Yes,
-                    move |client| client.get_table_objects_by_name(database.clone(), names.clone()),
-                )
-                .await?;
-            tables.extend(batch.iter().map(Table::from));
-        }
-        Ok(tables)
-    }
-
-    async fn wire_table(&self, database: &str, name: &str) -> Result<Option<wire::Table>, Error> {
-        let what = format!("table {database}.{name}");
-        let (database, name) = (database.to_owned(), name.to_owned());
-        let found = self.call(what, Repeat::Yes, move |client| {
-            client.get_table(database.clone(), name.clone())
-        });
-        absent(found.await)
-    }
-
-    /// One table; `None` when there is none of that name.
-    pub async fn table(&self, database: &str, name: &str) -> Result<Option<Table>, Error> {
-        Ok(self
-            .wire_table(database, name)
-            .await?
-            .as_ref()
-            .map(Table::from))
-    }
-
-    /// All that is needed to make the table again; `None` when there is none of that name.
-    pub async fn definition(
-        &self,
-        database: &str,
-        name: &str,
-    ) -> Result<Option<Definition>, Error> {
-        let Some(table) = self.wire_table(database, name).await? else {
-            return Ok(None);
-        };
-        let short = Table::from(&table);
-        Ok(Some(Definition {
-            database: short.database,
-            name: short.name,
-            owner: short.owner,
-            table_type: short.table_type,
-            location: short.location,
-            parameters: short.parameters,
-            ddl: ddl::create(&table),
-            thrift: encoded(&table, || format!("table {database}.{name}"))?,
-        }))
-    }
-
-    /// The names of the user's tables in a database.
-    pub async fn tables_owned_by(&self, database: &str, owner: &str) -> Result<Vec<String>, Error> {
-        // The filter language has no escapes; no user name needs one.
-        if owner.is_empty() || owner.contains(['"', '\'', '\\']) || owner.contains(char::is_control)
-        {
-            return Err(Error::Unsearchable {
-                name: owner.to_owned(),
-            });
-        }
-        let what = format!("tables of {owner} in {database}");
-        let filter = format!("hive_filter_field_owner__ = \"{owner}\"");
-        let name = database.to_owned();
-        let found = self.call(what, Repeat::Yes, move |client| {
-            client.get_table_names_by_filter(name.clone(), filter.clone(), -1)
-        });
-        Ok(absent(found.await)?.unwrap_or_default())
-    }
-
-    /// A table's partitions, in batches, so that a million of them need no memory.
-    pub fn partitions(
-        &self,
-        database: &str,
-        table: &str,
-    ) -> impl Stream<Item = Result<Partition, Error>> + Send + use<> {
-        self.wire_partitions(database, table)
-            .map_ok(|batch| {
-                stream::iter(batch.into_iter().map(|(name, partition)| {
-                    let location = partition.sd.as_ref().and_then(|sd| sd.location.clone());
-                    Ok(Partition {
-                        thrift: encoded(&partition, || format!("partition {name}"))?,
-                        location: location.filter(|location| !location.is_empty()),
-                        parameters: partition.parameters.unwrap_or_default(),
-                        name,
-                    })
-                }))
-            })
-            .try_flatten()
-    }
-
-    /// Batches of partitions with their names.
-    fn wire_partitions(
-        &self,
-        database: &str,
-        table: &str,
-    ) -> impl Stream<Item = Result<Vec<(String, wire::Partition)>, Error>> + Send + use<> {
-        let this = self.clone();
-        let (database, table) = (database.to_owned(), table.to_owned());
-        stream::once(async move {
-            let what = format!("partitions of {database}.{table}");
-            let key = (database.clone(), table.clone());
-            let names = this.call(what.clone(), Repeat::Yes, move |client| {
-                client.get_partition_names(key.0.clone(), key.1.clone(), -1)
-            });
-            let names = absent(names.await)?.unwrap_or_default();
-            let batches: Vec<Vec<String>> = names.chunks(BATCH).map(<[String]>::to_vec).collect();
-            Ok(
-                stream::iter(batches.into_iter().map(Ok)).and_then(move |names| {
-                    let (this, what) = (this.clone(), what.clone());
-                    let (database, table) = (database.clone(), table.clone());
-                    async move {
-                        let keys = this.table_keys(&database, &table).await?;
-                        let found = this.call(what, Repeat::Yes, move |client| {
-                            client.get_partitions_by_names(
-                                database.clone(),
-                                table.clone(),
-                                names.clone(),
-                            )
-                        });
-                        let found = absent(found.await)?.unwrap_or_default();
-                        Ok(found
-                            .into_iter()
-                            .map(|p| (partition_name(&keys, &p), p))
-                            .collect())
-                    }
-                }),
-            )
-        })
-        .try_flatten()
-    }
-
-    async fn table_keys(&self, database: &str, table: &str) -> Result<Vec<String>, Error> {
-        let table = self.wire_table(database, table).await?;
-        let keys = table
-            .and_then(|table| table.partition_keys)
-            .unwrap_or_default();
-        Ok(keys
-            .into_iter()
-            .map(|key| key.name.unwrap_or_default())
-            .collect())
-    }
-
-    /// Where all tables of these databases and all their partitions have their files.
-    pub fn locations(
-        &self,
-        databases: &[&str],
-    ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
-        let concurrency = self.0.config.concurrency.max(1);
-        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
-        let this = self.clone();
-        stream::iter(databases)
-            .map(move |database| {
-                let this = this.clone();
-                async move { this.locations_of(database).await }
-            })
-            .buffer_unordered(concurrency)
-            .try_flatten()
-    }
-
-    async fn locations_of(
-        &self,
-        database: String,
-    ) -> Result<impl Stream<Item = Result<Location, Error>> + Send + use<>, Error> {
-        let names = self.table_names(&database).await?;
-        let tables = self.tables(&database, &names).await?;
-        let this = self.clone();
-        Ok(stream::iter(tables).flat_map(move |table| {
-            let own = table.location.clone().map(|location| {
-                Ok(Location {
-                    database: table.database.clone(),
-                    table: table.name.clone(),
-                    location,
-                })
-            });
-            let partitions = table
-                .partitioned
-                .then(|| this.partitions(&table.database, &table.name));
-            let of_partitions =
-                stream::iter(partitions)
-                    .flatten()
-                    .try_filter_map(move |partition| {
-                        let location = partition.location.map(|location| Location {
-                            database: table.database.clone(),
-                            table: table.name.clone(),
-                            location,
-                        });
-                        std::future::ready(Ok(location))
-                    });
-            stream::iter(own).chain(of_partitions)
-        }))
-    }
-
-    /// The views of `databases` whose text names one of `targets`, as `database.view`.
-    pub async fn views_naming(
-        &self,
-        databases: &[&str],
-        targets: &[&str],
-    ) -> Result<Vec<String>, Error> {
-        let kinds = ["VIRTUAL_VIEW", "MATERIALIZED_VIEW"]
-            .map(str::to_owned)
-            .to_vec();
-        let metas: Vec<wire::TableMeta> = self
-            .call("list of views".to_owned(), Repeat::Yes, move |client| {
-                client.get_table_meta("*".to_owned(), "*".to_owned(), kinds.clone())
-            })
-            .await?;
-        let mut by_database: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for meta in metas {
-            if databases.contains(&meta.db_name.as_str()) {
-                by_database
-                    .entry(meta.db_name)
-                    .or_default()
-                    .push(meta.table_name);
-            }
-        }
-        let mut found = Vec::new();
-        for (database, names) in by_database {
-            for view in self.tables(&database, &names).await? {
-                let text = view.view.unwrap_or_default();
-                if targets.iter().any(|target| names_database(&text, target)) {
-                    found.push(format!("{database}.{}", view.name));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Gives a table to `owner`; nothing else of it changes.
-    pub async fn change_table_owner(
-        &self,
-        database: &str,
-        name: &str,
-        owner: &str,
-    ) -> Result<(), Error> {
-        let mut table = self.existing(database, name).await?;
-        if table.owner.as_deref() == Some(owner) {
-            return Ok(());
-        }
-        table.owner = Some(owner.to_owned());
-        self.alter_table(database, name, table).await
-    }
-
-    async fn existing(&self, database: &str, name: &str) -> Result<wire::Table, Error> {
-        let table = self.wire_table(database, name).await?;
-        table.ok_or_else(|| Error::NotFound {
-            call: format!("table {database}.{name}"),
-        })
-    }
-
-    /// Setting owner or location twice is setting it once, so a broken call is repeated.
-    async fn alter_table(
-        &self,
-        database: &str,
-        name: &str,
-        table: wire::Table,
-    ) -> Result<(), Error> {
-        let what = format!("change of the table {database}.{name}");
-        let (database, name) = (database.to_owned(), name.to_owned());
-        self.call(what, Repeat::Yes, move |client| {
-            let context = as_it_is();
-            client.alter_table_with_environment_context(
-                database.clone(),
-                name.clone(),
-                table.clone(),
-                context,
-            )
-        })
-        .await
-    }
-
-    /// Points a table, its partitions and its serde's `path` from the HDFS folder `from` to
-    /// `to`, wherever they lie under it. Gives how many locations were changed.
-    pub async fn change_table_location(
-        &self,
-        database: &str,
-        name: &str,
-        from: &str,
-        to: &str,
-    ) -> Result<u64, Error> {
-        let mut table = self.existing(database, name).await?;
-        let mut changed = 0;
-        if let Some(sd) = &mut table.sd
-            && relocate(sd, from, to)
-        {
-            self.alter_table(database, name, table).await?;
-            changed += 1;
-        }
-        let mut batches = std::pin::pin!(self.wire_partitions(database, name));
-        while let Some(batch) = batches.try_next().await? {
-            let mut moved = Vec::new();
-            for (_, mut partition) in batch {
-                if partition
-                    .sd
-                    .as_mut()
-                    .is_some_and(|sd| relocate(sd, from, to))
-                {
-                    moved.push(partition);
-                }
-            }
-            if moved.is_empty() {
-                continue;
-            }
-            changed += moved.len() as u64;
-            let what = format!("change of partitions of {database}.{name}");
-            let (database, name) = (database.to_owned(), name.to_owned());
-            self.call(what, Repeat::Yes, move |client| {
-                client.alter_partitions_with_environment_context(
-                    database.clone(),
-                    name.clone(),
-                    moved.clone(),
-                    as_it_is(),
-                )
-            })
-            .await?;
-        }
-        Ok(changed)
-    }
-
-    /// Drops a database with all its tables and functions. No file is deleted. Done when it
-    /// is not there.
-    pub async fn drop_database(&self, name: &str) -> Result<(), Error> {
-        if self.database(name).await?.is_none() {
-            return Ok(());
-        }
-        for table in self.table_names(name).await? {
-            let what = format!("drop of the table {name}.{table}");
-            let database = name.to_owned();
-            let dropped = self.call(what, Repeat::No, move |client| {
-                client.drop_table(database.clone(), table.clone(), false)
-            });
-            absent(dropped.await)?;
-        }
-        let database = name.to_owned();
-        let functions = self.call(format!("functions of {name}"), Repeat::Yes, move |client| {
-            client.get_functions(database.clone(), "*".to_owned())
-        });
-        for function in functions.await? {
-            let what = format!("drop of the function {name}.{function}");
-            let database = name.to_owned();
-            let dropped = self.call(what, Repeat::No, move |client| {
-                client.drop_function(database.clone(), function.clone())
-            });
-            absent(dropped.await)?;
-        }
-        let database = name.to_owned();
-        let dropped = self.call(
-            format!("drop of the database {name}"),
-            Repeat::No,
-            move |client| client.drop_database(database.clone(), false, false),
-        );
-        absent(dropped.await)?;
-        Ok(())
     }
 }
 
@@ -507,7 +88,6 @@ impl Inner {
     fn call<T>(
         &self,
         what: &str,
-        repeat: Repeat,
         call: &impl Fn(&mut Client) -> thrift::Result<T>,
     ) -> Result<T, Error> {
         let within = self.config.deadline;
@@ -515,7 +95,7 @@ impl Inner {
         if let Some(connection) = idle {
             match self.on(connection, what, call) {
                 // A connection that lay idle may have been ended by the server long ago.
-                Err(Error::Lost { .. }) if repeat == Repeat::Yes => {}
+                Err(Error::Lost { .. }) => {}
                 answer => return answer,
             }
         }
@@ -545,176 +125,5 @@ impl Inner {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn absent<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The metastore shall not count files anew because a location changed (Hive:
-/// `StatsSetupConst.DO_NOT_UPDATE_STATS`).
-fn as_it_is() -> wire::EnvironmentContext {
-    let properties = [("DO_NOT_UPDATE_STATS".to_owned(), "true".to_owned())];
-    wire::EnvironmentContext {
-        properties: Some(properties.into()),
-    }
-}
-
-/// A struct in thrift's binary protocol, in base64.
-fn encoded(value: &impl TSerializable, what: impl Fn() -> String) -> Result<String, Error> {
-    let failed = |source| Error::Protocol {
-        call: what(),
-        source: Box::new(source),
-    };
-    let mut channel = TBufferChannel::with_capacity(0, 16 << 20);
-    let mut protocol = TBinaryOutputProtocol::new(&mut channel, true);
-    value.write_to_out_protocol(&mut protocol).map_err(failed)?;
-    Ok(STANDARD.encode(channel.write_bytes()))
-}
-
-/// `year=2023/month=12`, characters that a folder's name must not have escaped as Hive does
-/// (`FileUtils.escapePathName`).
-fn partition_name(keys: &[String], partition: &wire::Partition) -> String {
-    let escape = |text: &str| -> String {
-        text.chars()
-            .map(|c| {
-                if c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
-                    format!("%{:02X}", u32::from(c))
-                } else {
-                    c.to_string()
-                }
-            })
-            .collect()
-    };
-    let values = partition.values.as_deref().unwrap_or_default();
-    let parts: Vec<String> = keys
-        .iter()
-        .zip(values)
-        .map(|(key, value)| format!("{}={}", escape(&key.to_lowercase()), escape(value)))
-        .collect();
-    parts.join("/")
-}
-
-/// Moves what the descriptor points to; whether anything did.
-fn relocate(sd: &mut wire::StorageDescriptor, from: &str, to: &str) -> bool {
-    let mut changed = false;
-    let mut apply = |location: &mut String| {
-        if let Some(moved) = relocated(location, from, to) {
-            *location = moved;
-            changed = true;
-        }
-    };
-    if let Some(location) = &mut sd.location {
-        apply(location);
-    }
-    // Spark keeps the location of its own tables in the serde's parameters as well.
-    let parameters = sd
-        .serde_info
-        .as_mut()
-        .and_then(|serde| serde.parameters.as_mut());
-    if let Some(path) = parameters.and_then(|parameters| parameters.get_mut("path")) {
-        apply(path);
-    }
-    changed
-}
-
-/// `hdfs://nn/user/elvis/t` from `/user/elvis` to `/archive`: `hdfs://nn/archive/t`. `None`
-/// when it does not lie there.
-fn relocated(location: &str, from: &str, to: &str) -> Option<String> {
-    let start = match location.split_once("://") {
-        Some((scheme, rest)) => scheme.len() + 3 + rest.find('/')?,
-        None => 0,
-    };
-    let (authority, path) = location.split_at(start);
-    let rest = path.strip_prefix(from)?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| format!("{authority}{to}{rest}"))
-}
-
-/// Whether a view's text names the database: `elvis.`, `` `elvis`. ``, in any case.
-fn names_database(text: &str, database: &str) -> bool {
-    let (text, database) = (text.to_lowercase(), database.to_lowercase());
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(&database).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let mut after = text[at + database.len()..].chars();
-        let next = match after.next() {
-            Some('`') if before == Some('`') => after.next(),
-            next => next,
-        };
-        next == Some('.') && !before.is_some_and(|c| word(c) || c == '.')
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locations_move_as_folders_do() {
-        let moved = |location| relocated(location, "/user/elvis", "/archive/elvis");
-        assert_eq!(
-            moved("hdfs://nn/user/elvis/t"),
-            Some("hdfs://nn/archive/elvis/t".into())
-        );
-        assert_eq!(
-            moved("hdfs://nn/user/elvis"),
-            Some("hdfs://nn/archive/elvis".into())
-        );
-        assert_eq!(moved("/user/elvis/a b"), Some("/archive/elvis/a b".into()));
-        assert_eq!(moved("hdfs://nn/user/elvis2/t"), None);
-        assert_eq!(moved("hdfs://nn"), None);
-        assert_eq!(moved(""), None);
-    }
-
-    #[test]
-    fn a_view_names_a_database_as_a_word() {
-        for text in [
-            "select * from elvis.t",
-            "SELECT `t`.`a` FROM `Elvis`.`t`",
-            "(elvis.t)",
-        ] {
-            assert!(names_database(text, "elvis"), "{text}");
-        }
-        for text in [
-            "select elvis from t",
-            "from elvis2.t",
-            "from pelvis.t",
-            "from a.elvis.t",
-            "elvis",
-        ] {
-            assert!(!names_database(text, "elvis"), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_of_partitions_are_those_of_their_folders() {
-        let partition = wire::Partition {
-            values: Some(vec!["2023".into(), "a/b c".into()]),
-            ..wire::Partition::default()
-        };
-        let keys = ["year".to_owned(), "Place".to_owned()];
-        assert_eq!(partition_name(&keys, &partition), "year=2023/place=a%2Fb c");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_could_end_the_filter_is_refused() {
-        let metastore = Metastore::new(Config {
-            uris: Vec::new(),
-            user: "hdfs".into(),
-            deadline: Duration::from_secs(1),
-            concurrency: 1,
-        });
-        for name in ["", "a\"b", "a'b", "a\\b", "a\nb"] {
-            let refused = metastore.tables_owned_by("db", name).await;
-            assert!(
-                matches!(refused, Err(Error::Unsearchable { .. })),
-                "{name:?}"
-            );
-        }
     }
 }

@@ -47,6 +47,13 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             );
         }
     }
+    let unseen = found.gaps.iter().any(|gap| gap.place == "hdfs");
+    if found.hdfs.is_none() && !unseen {
+        refuse(
+            "there is no HDFS to archive to".to_owned(),
+            "add a section [hdfs] to the configuration",
+        );
+    }
     if let Some(hdfs) = &found.hdfs {
         if !hdfs.archive_folder {
             refuse(
