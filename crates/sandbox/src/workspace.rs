@@ -85,25 +85,37 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     tests
 }
 
-/// Offboards elvis before the reader's eyes: seeds, shows the plan, runs it, shows
-/// before and after with the servers' own clients, takes all down.
-pub fn demo(dir: Option<&Path>, progress: Progress<'_>) -> Result<u8, Error> {
-    packages::ensure_build(progress)?;
-    progress("building offboard");
+fn build(arguments: &[&str]) -> Result<(), Error> {
     let built = cargo()
-        .args(["build", "--quiet", "--bin", "offboard"])
+        .args(["build", "--quiet"])
+        .args(arguments)
         .stdin(Stdio::null())
         .status()
         .map_err(|source| Error::Run {
             program: "cargo".to_owned(),
             source,
         })?;
-    if !built.success() {
-        return Err(Error::Failed {
-            program: format!("cargo build ({built})"),
-            said: String::new(),
-        });
+    if built.success() {
+        return Ok(());
     }
+    Err(Error::Failed {
+        program: format!("cargo build ({built})"),
+        said: String::new(),
+    })
+}
+
+/// Builds a tool as it is installed, and says where it is.
+pub(crate) fn release(tool: &str) -> Result<PathBuf, Error> {
+    build(&["--release", "--bin", tool])?;
+    Ok(target()?.join("release").join(tool))
+}
+
+/// Offboards elvis before the reader's eyes: seeds, shows the plan, runs it, shows
+/// before and after with the servers' own clients, takes all down.
+pub fn demo(dir: Option<&Path>, progress: Progress<'_>) -> Result<u8, Error> {
+    packages::ensure_build(progress)?;
+    progress("building offboard");
+    build(&["--bin", "offboard"])?;
     let (sandbox, _lock) = match dir {
         Some(dir) => (Sandbox::open(dir)?, None),
         None => fresh("sandbox-demo", progress).map(|(sandbox, lock)| (sandbox, Some(lock)))?,

@@ -55,13 +55,18 @@ impl Metastore {
     pub async fn tables(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
         let mut tables = Vec::with_capacity(names.len());
         for names in names.chunks(BATCH) {
-            let (database, names) = (database.to_owned(), names.to_vec());
-            let batch: Vec<wire::Table> = self
+            let (key, names) = (database.to_owned(), names.to_vec());
+            let batch: Result<Vec<wire::Table>, Error> = self
                 .call(format!("tables of {database}"), move |client| {
-                    client.get_table_objects_by_name(database.clone(), names.clone())
+                    client.get_table_objects_by_name(key.clone(), names.clone())
                 })
-                .await?;
-            tables.extend(batch.iter().map(Table::from));
+                .await;
+            match batch {
+                Ok(batch) => tables.extend(batch.iter().map(Table::from)),
+                // The whole database was dropped meanwhile.
+                Err(Error::Refused { .. }) if self.database(database).await?.is_none() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(tables)
     }
@@ -163,7 +168,7 @@ impl Metastore {
             let names = this.call(what.clone(), move |client| {
                 client.get_partition_names(key.0.clone(), key.1.clone(), -1)
             });
-            let names = absent(names.await)?.unwrap_or_default();
+            let names = this.unless_dropped(&database, &table, names.await).await?;
             let batches: Vec<Vec<String>> = names.chunks(BATCH).map(<[String]>::to_vec).collect();
             Ok(
                 stream::iter(batches.into_iter().map(Ok)).and_then(move |names| {
@@ -171,14 +176,13 @@ impl Metastore {
                     let (database, table) = (database.clone(), table.clone());
                     async move {
                         let keys = this.table_keys(&database, &table).await?;
+                        let key = (database.clone(), table.clone());
                         let found = this.call(what, move |client| {
-                            client.get_partitions_by_names(
-                                database.clone(),
-                                table.clone(),
-                                names.clone(),
-                            )
+                            let (database, table) = key.clone();
+                            client.get_partitions_by_names(database, table, names.clone())
                         });
-                        let found = absent(found.await)?.unwrap_or_default();
+                        let found = found.await;
+                        let found = this.unless_dropped(&database, &table, found).await?;
                         Ok(found
                             .into_iter()
                             .map(|p| (partition_name(&keys, &p), p))
@@ -188,6 +192,22 @@ impl Metastore {
             )
         })
         .try_flatten()
+    }
+
+    /// Nothing for a table that was dropped since it was listed: what the server says then
+    /// depends on the moment. On a busy cluster one always is.
+    async fn unless_dropped<T>(
+        &self,
+        database: &str,
+        table: &str,
+        found: Result<Vec<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match found {
+            Err(Error::Refused { .. }) if self.wire_table(database, table).await?.is_none() => {
+                Ok(Vec::new())
+            }
+            found => Ok(absent(found)?.unwrap_or_default()),
+        }
     }
 
     async fn table_keys(&self, database: &str, table: &str) -> Result<Vec<String>, Error> {
