@@ -408,7 +408,10 @@ fn covered<A>(plan: &Plan<A>) -> Exit {
 
 /// Too little was seen to plan on.
 fn unseen(gaps: &[Gap]) -> CliError {
-    let places: Vec<&str> = gaps.iter().map(|gap| gap.place.as_str()).collect();
+    let places = gaps
+        .iter()
+        .map(|gap| format!("{} ({})", gap.place, gap.why));
+    let places: Vec<String> = places.collect();
     let what = format!("cannot plan without a look at {}", places.join(", "));
     CliError::new(Exit::Incomplete, what).hint("nothing was changed; run again when it can be seen")
 }
