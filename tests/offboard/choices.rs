@@ -69,6 +69,65 @@ fn an_active_user_is_refused() {
 }
 
 #[test]
+fn somebody_who_is_logged_in_is_refused() {
+    let user = "elvislogin";
+    seed(user);
+    let session = format!(
+        "setsid script --quiet --command 'sudo -u {user} sleep infinity' /dev/null \
+         </dev/null >/dev/null 2>&1 & \
+         until ps -U {user} -o tty= | grep -q pts; do :; done"
+    );
+    let host = &sandbox().hosts()[5].name;
+    let started = sandbox()
+        .ssh(host, &format!("sudo -n bash -c \"{session}\""))
+        .unwrap();
+    assert!(
+        started.status.success(),
+        "{}",
+        String::from_utf8_lossy(&started.stderr)
+    );
+    let ran = offboard([
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--dry-run",
+    ])
+    .expect(8);
+    assert!(
+        ran.stderr.contains(&format!("is logged in on {host}")),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_snapshottable_folder_is_refused() {
+    let user = "elvissnap";
+    seed(user);
+    let folder = format!("/user/{user}/notebooks");
+    let allowed = sandbox()
+        .hdfs(None, &["dfsadmin", "-allowSnapshot", &folder])
+        .unwrap();
+    assert!(allowed.status.success());
+    let ran = offboard([
+        user,
+        "--archive",
+        "--new-owner",
+        "analytics",
+        "--relocate",
+        "--dry-run",
+    ])
+    .expect(8);
+    assert!(
+        ran.stderr.contains("notebooks has snapshots allowed"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_data_file_that_is_too_old_is_an_incomplete_look() {
     let user = "elvisold";
     seed(user);
