@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::benches;
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
@@ -39,10 +38,7 @@ struct Entry<T> {
 }
 
 /// Every comparison; an entry gives one result or several.
-const BENCHES: &[Entry<Vec<Measured>>] = &[Entry {
-    name: "offboard",
-    run: benches::offboard,
-}];
+const BENCHES: &[Entry<Vec<Measured>>] = &[];
 /// Every long run; it fails with what went wrong.
 const SOAKS: &[Entry<()>] = &[];
 

@@ -104,12 +104,6 @@ fn build(arguments: &[&str]) -> Result<(), Error> {
     })
 }
 
-/// Builds a tool as it is installed, and says where it is.
-pub(crate) fn release(tool: &str) -> Result<PathBuf, Error> {
-    build(&["--release", "--bin", tool])?;
-    Ok(target()?.join("release").join(tool))
-}
-
 /// Offboards elvis before the reader's eyes: seeds, shows the plan, runs it, shows
 /// before and after with the servers' own clients, takes all down.
 pub fn demo(dir: Option<&Path>, progress: Progress<'_>) -> Result<u8, Error> {
