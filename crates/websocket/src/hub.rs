@@ -46,6 +46,12 @@ struct Registry {
     first: Option<u64>,
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
+}
+
 impl Hub {
     pub(crate) fn new(limits: SocketConfig, metrics: Metrics) -> Self {
         Self { registry: Mutex::default(), limits, metrics, start: watch::Sender::new(None) }
@@ -72,10 +78,7 @@ impl Hub {
             registry.routes.entry(Arc::clone(route)).or_default().push(Arc::clone(socket));
         }
         registry.sockets.insert(socket.id, Arc::clone(socket));
-        registry.first.get_or_insert_with(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(now.as_millis()).unwrap_or_default()
-        });
+        registry.first.get_or_insert_with(now);
         self.metrics.open.increment(1);
         Ok(registry.position)
     }

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::redis::{Link, LinkError};
 use crate::socket::{End, Socket};
 use crate::streams::{CatchUp, StreamId, Streams};
-use crate::{http, realtime};
+use crate::{http, realtime, streams};
 
 /// How many connections may wait to be accepted; reconnects come in storms.
 const BACKLOG: u32 = 4096;
@@ -222,7 +222,7 @@ impl State {
     /// Hands events out for ever.
     async fn read(&self) {
         match &self.streams {
-            Some(streams) => streams.read(&self.hub, &self.health).await,
+            Some(streams) => streams::read(streams, &self.hub, &self.health).await,
             None => realtime::read(&self.link, &self.hub, &self.health).await,
         }
     }

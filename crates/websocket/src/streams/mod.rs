@@ -2,31 +2,22 @@
 
 mod catch_up;
 mod id;
+mod reader;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use ::redis::{Cmd, Value as Reply, cmd};
+use ::redis::Value as Reply;
 pub(crate) use catch_up::CatchUp;
 pub(crate) use id::StreamId;
+pub(crate) use reader::read;
 use tokio::sync::Semaphore;
-use tracing::{debug, error, info};
 
 use crate::config::StreamsConfig;
 use crate::frame;
-use crate::gate::Live;
-use crate::hub::Hub;
 use crate::js::{self, Value};
-use crate::redis::{Commands, Connection, Link, LinkError, backoff};
-use crate::server::Health;
-use crate::socket::Socket;
-
-/// The longest time one read waits when it may wait for ever, so that a dead connection shows.
-const LONGEST_BLOCK: Duration = Duration::from_secs(30);
-/// How much longer than a read waits Redis may take to say that there is nothing.
-const BLOCK_GRACE: Duration = Duration::from_secs(10);
+use crate::redis::{Commands, Link};
 
 /// How many pages of catch-ups are worked on at a time.
 const PAGES: usize = 32;
@@ -59,101 +50,6 @@ impl Streams {
 
     fn print(&self, data: &[u8]) -> u64 {
         self.prints.hash_one(data)
-    }
-
-    /// Reads the global stream for ever and hands its events out.
-    pub(crate) async fn read(&self, hub: &Hub, health: &Health) {
-        let mut failures = 0;
-        let mut cursor = None;
-        loop {
-            let Err(error) = self.read_connection(hub, health, &mut cursor, &mut failures).await;
-            health.set(false);
-            hub.metrics.redis_up.set(0.0);
-            hub.metrics.redis_errors.increment(1);
-            failures += 1;
-            error!("Redis connection error: {}", error.chain());
-            tokio::time::sleep(backoff(failures)).await;
-        }
-    }
-
-    async fn read_connection(
-        &self,
-        hub: &Hub,
-        health: &Health,
-        cursor: &mut Option<StreamId>,
-        failures: &mut u32,
-    ) -> Result<std::convert::Infallible, LinkError> {
-        let mut connection = self.link.connect().await?;
-        let mut position = self.position(&mut connection, hub, *cursor).await?;
-        hub.begin(position);
-        *cursor = Some(position);
-        let mut dirty = Vec::new();
-        let mut announced = false;
-        let block = if self.config.block.is_zero() { LONGEST_BLOCK } else { self.config.block };
-        loop {
-            if !announced {
-                // Before the first read, which may wait long: the stream answered already.
-                announced = true;
-                info!("reading events from Redis at {} after {position}", connection.address());
-                health.set(true);
-                hub.metrics.redis_up.set(1.0);
-            }
-            let reply = connection.query(&self.read_command(position, block), block + BLOCK_GRACE).await?;
-            *failures = 0;
-            for entry in entries_of_read(reply) {
-                position = entry.id;
-                *cursor = Some(position);
-                self.hand_out(&entry, hub, &mut dirty);
-            }
-            hub.flush(&mut dirty).await;
-        }
-    }
-
-    fn read_command(&self, after: StreamId, block: Duration) -> Cmd {
-        let mut command = cmd("XREAD");
-        command
-            .arg("COUNT")
-            .arg(self.config.count)
-            .arg("BLOCK")
-            .arg(u64::try_from(block.as_millis()).unwrap_or(u64::MAX))
-            .arg("STREAMS")
-            .arg(self.key("full"))
-            .arg(after.to_string());
-        command
-    }
-
-    /// Where to read on. At first that is the stream's end, or the time of the first socket's
-    /// arrival, should that have been while Redis was away. Later it is where the last connection
-    /// stopped, unless the stream ends before that: then Redis lost its last entries, and whatever
-    /// comes after its end is new.
-    async fn position(
-        &self,
-        connection: &mut Connection,
-        hub: &Hub,
-        cursor: Option<StreamId>,
-    ) -> Result<StreamId, LinkError> {
-        let mut command = cmd("XREVRANGE");
-        command.arg(self.key("full")).arg("+").arg("-").arg("COUNT").arg(1);
-        let reply = connection.query(&command, BLOCK_GRACE).await?;
-        let end = entries(reply).first().map_or(StreamId::default(), |entry| entry.id);
-        let wanted = cursor.or_else(|| hub.first_arrival().map(|ms| StreamId { ms, seq: 0 }));
-        Ok(wanted.map_or(end, |wanted| wanted.min(end)))
-    }
-
-    fn hand_out(&self, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Socket>>) {
-        hub.metrics.events.increment(1);
-        debug!("event {} read, {} bytes", entry.id, entry.data.len());
-        match parse(&entry.data) {
-            Ok(data) => {
-                let channel = data.get("channel_id").and_then(Value::to_text);
-                let encode = || Live { frame: encode(entry.id, &data), id: entry.id, print: self.print(&entry.data) };
-                hub.publish(channel.as_deref().unwrap_or("undefined"), entry.id, encode, dirty);
-            }
-            Err(reason) => {
-                error!("event {} is dropped: {reason}", entry.id);
-                hub.advance(entry.id);
-            }
-        }
     }
 }
 

@@ -1,0 +1,1 @@
+//! HTTP, refusals, and what a client may send.

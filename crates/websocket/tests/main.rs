@@ -1,0 +1,6 @@
+//! The server as its clients see it: the real binary, a real Redis, a real browser.
+
+mod catch_up;
+mod delivery;
+mod handshake;
+mod support;
