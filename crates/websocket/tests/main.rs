@@ -3,4 +3,7 @@
 mod catch_up;
 mod delivery;
 mod handshake;
+mod links;
+mod process;
+mod realtime;
 mod support;

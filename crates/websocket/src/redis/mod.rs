@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value, cmd};
+use ::redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value, cmd};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -81,6 +81,7 @@ impl LinkError {
             }
             LinkError::NoMaster { .. } => Some("check redis.sentinels and redis.sentinelName".to_owned()),
             LinkError::TlsFile { .. } => Some("it must be PEM and readable by the server's user".to_owned()),
+            error if is_authentication(error) => Some("check redis.username and redis.password".to_owned()),
             LinkError::Redis { .. } => None,
         }
     }
@@ -133,15 +134,20 @@ impl Link {
     /// A connection for commands; responses are waited for without a limit.
     pub(crate) async fn connect(&self) -> Result<Connection, LinkError> {
         let address = self.locate().await?;
-        let mut info = self.credentials();
-        let connection = match self.multiplex(&address, self.config.ssl, &info).await {
-            Err(error) if says_no_password_is_set(&error) => {
-                info = self.without_password();
-                self.multiplex(&address, self.config.ssl, &info).await?
-            }
-            other => other?,
+        let name = address.to_string();
+        let refused = match self.multiplex(&address, self.config.ssl, &self.credentials()).await {
+            Ok(inner) => return Ok(Connection { inner, address: name }),
+            Err(error) if is_authentication(&error) => error,
+            Err(error) => return Err(error),
         };
-        Ok(Connection { inner: connection, address: address.to_string() })
+        // Redis before 6 refuses AUTH when it has no password; the Node.js server goes on without.
+        let inner = self.multiplex(&address, self.config.ssl, &self.without_password()).await;
+        let Ok(mut connection) = inner.map(|inner| Connection { inner, address: name }) else { return Err(refused) };
+        if connection.query(&cmd("PING"), COMMAND_TIMEOUT).await.is_err() {
+            return Err(refused);
+        }
+        warn!("Redis has no password set, but one is configured; going on without");
+        Ok(connection)
     }
 
     /// A connection subscribed to a Pub/Sub channel, with the server's address.
@@ -157,7 +163,7 @@ impl Link {
         };
         let attempt = async {
             match make(self.credentials()).await {
-                Err(error) if says_no_password_is_set(&error) => make(self.without_password()).await,
+                Err(error) if is_authentication(&error) => make(self.without_password()).await.map_err(|_| error),
                 other => other,
             }
         };
@@ -168,23 +174,18 @@ impl Link {
     }
 
     fn credentials(&self) -> RedisConnectionInfo {
-        let info = self.without_auth();
+        let info = self.without_password();
         if self.config.password.is_empty() {
             return info;
         }
         info.set_username(&self.config.username).set_password(self.config.password.expose())
     }
 
-    fn without_auth(&self) -> RedisConnectionInfo {
+    fn without_password(&self) -> RedisConnectionInfo {
         // CLIENT SETINFO would need one more permission.
         RedisConnectionInfo::default()
             .set_db(i64::try_from(self.config.db).unwrap_or(i64::MAX))
             .set_skip_set_lib_name()
-    }
-
-    fn without_password(&self) -> RedisConnectionInfo {
-        warn!("Redis has no password set, but one is configured; going on without");
-        self.without_auth()
     }
 
     async fn locate(&self) -> Result<Address, LinkError> {
@@ -267,15 +268,8 @@ impl Link {
     }
 }
 
-/// Redis before 6 refuses AUTH when it has no password; the Node.js server goes on without.
-fn says_no_password_is_set(error: &LinkError) -> bool {
-    match error {
-        LinkError::Redis { source, .. } => {
-            let text = source.to_string();
-            text.contains("no password is set") || text.contains("without any password configured")
-        }
-        _ => false,
-    }
+fn is_authentication(error: &LinkError) -> bool {
+    matches!(error, LinkError::Redis { source, .. } if source.kind() == ErrorKind::AuthenticationFailed)
 }
 
 /// A connection for commands that knows where it goes.

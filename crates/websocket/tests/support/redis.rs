@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::eventually;
@@ -50,12 +50,20 @@ impl Redis {
         Self { port: free_port(), folder, arguments, child: None, password }
     }
 
-    /// Runs it and waits until it answers.
+    /// Runs it and waits until it answers. With a sentinel.conf in its folder, that is its
+    /// configuration.
     pub(crate) async fn run(&mut self) {
         let port = self.port.to_string();
-        let child = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always", "--dir", self.folder.path().to_str().unwrap()])
+        let mut command = Command::new("redis-server");
+        let sentinel = self.folder.path().join("sentinel.conf");
+        if sentinel.exists() {
+            command.arg(sentinel);
+        } else {
+            command
+                .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
+                .args(["--appendfsync", "always", "--dir", self.folder.path().to_str().unwrap()]);
+        }
+        let child = command
             .args(&self.arguments)
             .stdout(Stdio::null())
             .spawn()
@@ -74,11 +82,6 @@ impl Redis {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-    }
-
-    pub(crate) async fn restart(&mut self) {
-        self.kill();
-        self.run().await;
     }
 
     async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
