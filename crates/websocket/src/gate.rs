@@ -10,7 +10,7 @@ use crate::streams::StreamId;
 
 /// How long an event that was caught up may take to come by live as well. Superset writes an event
 /// to the channel's stream and at once to the global one.
-const REPEAT_TIMEOUT: Duration = Duration::from_secs(60);
+const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A live event, encoded.
 #[derive(Debug, Clone)]

@@ -46,10 +46,13 @@ pub(crate) async fn answer(
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     Ok(match path {
         "/health" if reading => plain(StatusCode::OK, None, "OK"),
-        "/ready" if reading => match state.ready().await {
-            true => plain(StatusCode::OK, None, "OK"),
-            false => plain(StatusCode::SERVICE_UNAVAILABLE, None, "Redis is away"),
-        },
+        "/ready" if reading => {
+            if state.ready().await {
+                plain(StatusCode::OK, None, "OK")
+            } else {
+                plain(StatusCode::SERVICE_UNAVAILABLE, None, "Redis is away")
+            }
+        }
         "/metrics" if reading => {
             let body = state.hub.metrics.render();
             plain(StatusCode::OK, Some("text/plain; version=0.0.4"), body)
@@ -89,8 +92,8 @@ struct Refused {
     handshake: bool,
 }
 
-fn refused(status: StatusCode, reason: impl ToString) -> Refused {
-    Refused { status, reason: reason.to_string(), handshake: false }
+fn refused(status: StatusCode, reason: impl Into<String>) -> Refused {
+    Refused { status, reason: reason.into(), handshake: false }
 }
 
 fn malformed(status: StatusCode, reason: &str) -> Refused {
@@ -126,7 +129,7 @@ fn plan(state: &State, request: &Request<Incoming>) -> Result<(Plan, Answer), Re
     let identity = state
         .verifier
         .identify(texts(headers, &COOKIE))
-        .map_err(|denied| refused(StatusCode::UNAUTHORIZED, denied))?;
+        .map_err(|denied| refused(StatusCode::UNAUTHORIZED, denied.to_string()))?;
     let response = accept(request)?;
     Ok((plan_socket(state.config.mode, identity, request.uri().query().unwrap_or_default()), response))
 }

@@ -49,13 +49,12 @@ impl<'a> Value<'a> {
     /// Appends what `JSON.stringify(value)` gives.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Value::Null => out.extend_from_slice(b"null"),
             Value::Bool(true) => out.extend_from_slice(b"true"),
             Value::Bool(false) => out.extend_from_slice(b"false"),
             Value::Number(value) if value.is_finite() => {
                 out.extend_from_slice(ryu_js::Buffer::new().format_finite(*value).as_bytes());
             }
-            Value::Number(_) => out.extend_from_slice(b"null"),
+            Value::Null | Value::Number(_) => out.extend_from_slice(b"null"),
             Value::Text(text) => write_text(text, out),
             Value::Array(items) => {
                 out.push(b'[');

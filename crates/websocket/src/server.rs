@@ -245,10 +245,10 @@ impl State {
     pub(crate) fn take_over(this: &Arc<Self>, upgrade: OnUpgrade, peer: IpAddr, plan: Plan) {
         let state = Arc::clone(this);
         this.sockets.spawn(async move {
-            match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
-                Ok(Ok(parts)) => state.serve_socket(parts.io.into_inner(), parts.read_buf, peer, plan).await,
-                // The client left meanwhile.
-                _ => debug!("upgrade of client {peer} came to nothing"),
+            if let Ok(Ok(parts)) = upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
+                state.serve_socket(parts.io.into_inner(), parts.read_buf, peer, plan).await;
+            } else {
+                debug!("client {peer} left during its upgrade");
             }
         });
     }

@@ -110,17 +110,17 @@ impl Settings {
 
     /// One line a key: path, value as JSON with secrets masked, source.
     pub(super) fn render(&self) -> String {
-        KEYS.iter()
-            .filter_map(|key| self.values.get(key.path).map(|current| (key, current)))
-            .map(|(key, (value, source))| {
-                let shown = match (key.kind, value.as_str()) {
-                    (Kind::Secret, Some("")) => "\"\" (not set)".to_owned(),
-                    (Kind::Secret, _) => "\"********\"".to_owned(),
-                    _ => value.to_string(),
-                };
-                format!("{} = {shown}  # {source}\n", key.path)
-            })
-            .collect()
+        let mut lines = Vec::new();
+        for key in KEYS {
+            let Some((value, source)) = self.values.get(key.path) else { continue };
+            let shown = match (key.kind, value.as_str()) {
+                (Kind::Secret, Some("")) => "\"\" (not set)".to_owned(),
+                (Kind::Secret, _) => "\"********\"".to_owned(),
+                _ => value.to_string(),
+            };
+            lines.push(format!("{} = {shown}  # {source}\n", key.path));
+        }
+        lines.concat()
     }
 }
 

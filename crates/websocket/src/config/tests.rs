@@ -17,7 +17,7 @@ fn defaults_are_those_of_the_node_server() {
     assert_eq!(config.streams.block, Duration::from_secs(5));
     assert_eq!(config.jwt.algorithms, ["HS256"]);
     assert_eq!(config.jwt.cookie, "async-token");
-    assert_eq!(config.sockets.response_timeout, Duration::from_secs(60));
+    assert_eq!(config.sockets.response_timeout, Duration::from_mins(1));
     assert_eq!(config.sockets.ping_interval, Duration::from_secs(20));
     assert_eq!(config.redis.username, "default");
     assert_eq!((config.mode, config.refusal), (Mode::Streams, Refusal::Status));

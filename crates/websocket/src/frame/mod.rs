@@ -117,8 +117,11 @@ impl Decoder {
         loop {
             let frame = match &mut self.frame {
                 Some(frame) => frame,
-                None => match self.read_header(&mut input)? {
-                    Some(frame) => self.frame.insert(frame),
+                None => match self.read_header(input)? {
+                    Some((frame, used)) => {
+                        input = &mut input[used..];
+                        self.frame.insert(frame)
+                    }
                     None => return Ok(()),
                 },
             };
@@ -163,8 +166,9 @@ impl Decoder {
         }
     }
 
-    /// Completes a header from the input's first bytes; `None` when they don't suffice.
-    fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Frame>, Violation> {
+    /// Completes a header from the input's first bytes and says how many those are; `None` when
+    /// all of them don't suffice.
+    fn read_header(&mut self, input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
         let before = usize::from(self.header_len);
         let taken = input.len().min(MAX_HEADER - before);
         self.header[before..before + taken].copy_from_slice(&input[..taken]);
@@ -173,14 +177,12 @@ impl Decoder {
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| breach("invalid opcode"))?;
         let Some((header, length)) = parsed else {
             self.header_len = u8::try_from(available).unwrap_or_default();
-            *input = std::mem::take(input).split_at_mut(taken).1;
             return Ok(None);
         };
         // The header's length is beyond what earlier reads gave, else they had completed it.
         let used = usize::try_from(cursor.position()).unwrap_or(available).saturating_sub(before);
-        *input = std::mem::take(input).split_at_mut(used).1;
         self.header_len = 0;
-        self.begin(&header, length).map(Some)
+        self.begin(&header, length).map(|frame| Some((frame, used)))
     }
 
     fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, Violation> {

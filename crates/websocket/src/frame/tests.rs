@@ -41,7 +41,7 @@ fn control_frames_come_through_between_ignored_messages() {
     wire.extend(masked(TEXT, false, &"é".as_bytes()[..1]));
     wire.extend(client(PING, b"are you there"));
     wire.extend(masked(CONTINUE, true, &"é".as_bytes()[1..]));
-    wire.extend(client(BINARY, &[0xff; 70_000]));
+    wire.extend(client(BINARY, &vec![0xff; 70_000]));
     wire.extend(client(PONG, b""));
     wire.extend(client(CLOSE, &[0x03, 0xe8, b'b', b'y', b'e']));
     wire.extend(client(PING, b"too late"));
@@ -101,7 +101,7 @@ fn the_largest_message_is_no_breach() {
 fn outgoing_frames_have_the_length_forms_of_the_rfc() {
     assert_eq!(&text(b"hi")[..], [0x81, 2, b'h', b'i']);
     assert_eq!(&text(&[b'x'; 300])[..4], [0x81, 126, 1, 44]);
-    assert_eq!(&text(&[b'x'; 70_000])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
+    assert_eq!(&text(&vec![b'x'; 70_000])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
     assert_eq!(&close(CloseCode::Away, "x")[..], [0x88, 3, 0x03, 0xe9, b'x']);
     assert_eq!(&ping(b"")[..], [0x89, 0]);
     assert_eq!(&pong(b"")[..], [0x8a, 0]);

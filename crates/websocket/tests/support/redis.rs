@@ -84,11 +84,13 @@ impl Redis {
         }
     }
 
+    /// A connection to the one at a port.
+    pub(crate) async fn connect_to(port: u16) -> redis::RedisResult<Publisher> {
+        Ok(Publisher { connection: open(port, None).await? })
+    }
+
     async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let auth = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        let client = Client::open(format!("redis://{auth}127.0.0.1:{}/", self.port))?;
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        client.get_multiplexed_async_connection_with_config(&config).await
+        open(self.port, self.password.as_deref()).await
     }
 
     /// A connection of the test.
@@ -101,6 +103,13 @@ impl Redis {
     }
 }
 
+
+async fn open(port: u16, password: Option<&str>) -> redis::RedisResult<MultiplexedConnection> {
+    let auth = password.map(|password| format!(":{password}@")).unwrap_or_default();
+    let client = Client::open(format!("redis://{auth}127.0.0.1:{port}/"))?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
 
 impl Drop for Redis {
     fn drop(&mut self) {
