@@ -30,6 +30,8 @@ const SECRET: &str = "a secret of the load driver, 32 bytes or more";
 const PER_ADDRESS: usize = 20_000;
 /// Open files that are asked for.
 const FILES: u64 = 100_000;
+/// Bytes read from a socket at a time.
+const READ: usize = 4096;
 /// Handshakes under way at a time.
 const HANDSHAKES: usize = 64;
 
@@ -102,24 +104,22 @@ async fn run(options: &Options) -> Result<Value, Failure> {
     let folder = std::env::temp_dir().join(format!("superset-websocket-load-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let mut processes = Vec::new();
-    let redis_port = match options.redis_port {
-        Some(port) => port,
-        None => {
-            let port = free_port().await?;
-            processes.push(start_redis(port, &folder)?);
-            port
-        }
+    let redis_port = if let Some(port) = options.redis_port {
+        port
+    } else {
+        let port = free_port().await?;
+        processes.push(start_redis(port, &folder)?);
+        port
     };
     let mut redis = connect_redis(redis_port).await?;
-    let (port, pid) = match (options.port, options.pid) {
-        (Some(port), Some(pid)) => (port, pid),
-        _ => {
-            let port = free_port().await?;
-            let server = start_server(options, port, redis_port, &folder)?;
-            let pid = server.0.id();
-            processes.push(server);
-            (port, pid)
-        }
+    let (port, pid) = if let (Some(port), Some(pid)) = (options.port, options.pid) {
+        (port, pid)
+    } else {
+        let port = free_port().await?;
+        let server = start_server(options, port, redis_port, &folder)?;
+        let pid = server.0.id();
+        processes.push(server);
+        (port, pid)
     };
     wait_until_ready(port).await?;
     sleep(Duration::from_secs(1)).await;
@@ -133,7 +133,7 @@ async fn run(options: &Options) -> Result<Value, Failure> {
     sleep(Duration::from_secs(1)).await;
     let connected = memory(pid, "VmRSS")?;
 
-    let channels = options.sockets.div_ceil(options.per_channel);
+    let channels = u64::try_from(options.sockets.div_ceil(options.per_channel))?;
     let steady_events = options.rate * options.seconds;
     let steady = Phase { options, counts: &counts, received: &mut received, pid, channels, began };
     let steady = steady.run(&mut redis, steady_events, Some(options.rate)).await?;
@@ -167,7 +167,7 @@ struct Phase<'a> {
     counts: &'a Counts,
     received: &'a mut mpsc::UnboundedReceiver<u64>,
     pid: u32,
-    channels: usize,
+    channels: u64,
     began: Instant,
 }
 
@@ -188,7 +188,7 @@ impl Phase<'_> {
             }
         }
         let arrived = || self.counts.deliveries.load(Ordering::Relaxed) - before;
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_mins(1);
         while arrived() < expected && Instant::now() < patience {
             sleep(Duration::from_millis(5)).await;
         }
@@ -196,13 +196,13 @@ impl Phase<'_> {
         let mut latencies: Vec<u64> = std::iter::from_fn(|| self.received.try_recv().ok()).collect();
         latencies.sort_unstable();
         let percentile = |share: usize| latencies.get((latencies.len() * share / 100).min(latencies.len().saturating_sub(1)));
-        let millis = |micros: Option<&u64>| micros.map(|micros| *micros as f64 / 1000.0);
+        let millis = |micros: Option<&u64>| micros.map(|micros| float(*micros) / 1000.0);
         Ok(json!({
             "events": events,
             "expected": expected,
             "deliveries": arrived(),
             "deliveries_per_second": rate(arrived(), took),
-            "cpu_micros_per_delivery": used as f64 / arrived().max(1) as f64,
+            "cpu_micros_per_delivery": float(used) / float(arrived().max(1)),
             "p50_ms": millis(percentile(50)),
             "p99_ms": millis(percentile(99)),
         }))
@@ -213,7 +213,7 @@ impl Phase<'_> {
         let mut pipeline = redis::pipe();
         let padding = "x".repeat(self.options.padding);
         for event in from..to {
-            let channel = format!("channel-{}", event as usize % self.channels);
+            let channel = format!("channel-{}", event % self.channels);
             let data = json!({
                 "channel_id": channel, "sent": micros(self.began.elapsed()), "user_id": "1", "status": "done",
                 "errors": [], "result_url": padding
@@ -233,7 +233,12 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn rate(count: u64, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
+    float(count) / took.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the figures are far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
 async fn open_sockets(
@@ -296,7 +301,7 @@ async fn receive(
     let mut waiting: Vec<u8> = Vec::new();
     loop {
         stream.readable().await?;
-        let mut buffer = [0; 32 * 1024];
+        let mut buffer = [0; READ];
         match stream.try_read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(read) => waiting.extend_from_slice(&buffer[..read]),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -246,14 +245,17 @@ impl State {
         let state = Arc::clone(this);
         this.sockets.spawn(async move {
             if let Ok(Ok(parts)) = upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
-                state.serve_socket(parts.io.into_inner(), parts.read_buf, peer, plan).await;
+                // The buffer of the request's head, mostly empty now, must not live as long as the socket.
+                let begun = parts.read_buf.to_vec();
+                drop(parts.read_buf);
+                state.serve_socket(parts.io.into_inner(), begun, peer, plan).await;
             } else {
                 debug!("client {peer} left during its upgrade");
             }
         });
     }
 
-    async fn serve_socket(&self, stream: TcpStream, begun: Bytes, peer: IpAddr, plan: Plan) {
+    async fn serve_socket(&self, stream: TcpStream, begun: Vec<u8>, peer: IpAddr, plan: Plan) {
         let gate = if plan.last.is_some() { Gate::held() } else { Gate::Open };
         let socket = Arc::new(Socket::new(stream, peer, plan.routes, plan.expires, gate));
         let end = match self.hub.register(&socket) {

@@ -222,13 +222,13 @@ impl Socket {
     /// `begun` holds bytes that came with the handshake, `catch_up` is driven alongside.
     pub(crate) async fn serve(
         &self,
-        begun: Bytes,
+        mut begun: Vec<u8>,
         mut catch_up: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>>,
     ) -> End {
         let mut decoder = Decoder::default();
         let mut warned = false;
         if !begun.is_empty()
-            && let Some(end) = self.take(&mut begun.to_vec(), &mut decoder, &mut warned)
+            && let Some(end) = self.take(&mut begun, &mut decoder, &mut warned)
         {
             return end;
         }

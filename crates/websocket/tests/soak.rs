@@ -113,11 +113,11 @@ impl Channel {
 /// Writes events to all channels until told to stop.
 async fn write(redis_port: u16, book: Book, stop: Arc<AtomicBool>) {
     let mut publisher = None;
-    for number in 0_u64.. {
+    for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let channel = format!("channel-{}", number as usize % CLIENTS);
+        let channel = format!("channel-{}", number % CLIENTS);
         let job = number.to_string();
         book.lock().unwrap().entry(channel.clone()).or_default().sent.push((job.clone(), false));
         if publisher.is_none() {
