@@ -208,6 +208,37 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
+/// Makes text fit for [`Value::parse`] that JavaScript parses as it is: bytes that are not UTF-8
+/// and escapes of half a surrogate pair become U+FFFD. Python writes both, for example of an error
+/// message in another encoding.
+pub(crate) fn repair(text: Vec<u8>) -> Vec<u8> {
+    let mut text = match String::from_utf8(text) {
+        Ok(text) => text.into_bytes(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into_bytes(),
+    };
+    let mut index = 0;
+    while let Some(found) = text.get(index..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        index += found;
+        match (surrogate(&text, index), surrogate(&text, index + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => index += 12,
+            (Some(_), _) => {
+                text[index + 2..index + 6].copy_from_slice(b"fffd");
+                index += 6;
+            }
+            // Any other escape is at least two bytes long; the second may be a backslash.
+            (None, _) => index += 2,
+        }
+    }
+    text
+}
+
+/// The surrogate that is escaped at an index, if one is.
+fn surrogate(text: &[u8], index: usize) -> Option<u16> {
+    let digits = text.get(index..index + 6)?.strip_prefix(b"\\u")?;
+    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xd800..=0xdfff).contains(&unit).then_some(unit)
+}
+
 /// What JavaScript's `Number(text)` gives: blank is 0, `0x`/`0o`/`0b` prefixes, exponents; anything
 /// else is NaN.
 pub(crate) fn number(text: &str) -> f64 {
@@ -280,6 +311,21 @@ mod tests {
         assert_eq!(with_id(r#"{"n":1,"id":7}"#), r#"{"id":7,"n":1}"#);
         assert_eq!(with_id(r#"{"a":1,"3":2}"#), r#"{"3":2,"id":"1-0","a":1}"#);
         assert_eq!(with_id("{}"), r#"{"id":"1-0"}"#);
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_and_other_encodings_are_repaired() {
+        for (text, expected) in [
+            (&br#""\ud83d\ude00""#[..], "😀"),
+            (br#""a\udc80b""#, "a\u{fffd}b"),
+            (br#""\ud83d\ud83d\ude00\ud83d""#, "\u{fffd}😀\u{fffd}"),
+            (br#""\\ud83d\n""#, "\\ud83d\n"),
+            (b"\"a\xe9b\"", "a\u{fffd}b"),
+        ] {
+            let repaired = repair(text.to_vec());
+            assert_eq!(Value::parse(&repaired).unwrap(), Value::Text(expected.into()));
+        }
+        assert_eq!(repair(b"\\ud8".to_vec()), b"\\ud8");
     }
 
     #[test]

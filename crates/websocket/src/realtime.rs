@@ -79,7 +79,8 @@ async fn read_subscription(
 
 /// Hands one message out; the reason why it can't be names no part of it.
 fn hand_out(text: &[u8], hub: &Hub, dirty: &mut Vec<Arc<Socket>>) -> Result<(), &'static str> {
-    let message = Value::parse(text).map_err(|_| "it is not JSON")?;
+    let text = js::repair(text.to_vec());
+    let message = Value::parse(&text).map_err(|_| "it is not JSON")?;
     let (routes, frame) = read_message(&message)?;
     hub.broadcast(routes.as_deref(), frame, dirty);
     Ok(())

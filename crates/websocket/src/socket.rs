@@ -289,7 +289,9 @@ impl Socket {
         let result = decoder.feed(input, &mut found);
         for incoming in found {
             match incoming {
-                Incoming::Ping(payload) => self.send(frame::pong(&payload)),
+                // A client that sends pings but reads no pongs must not make them pile up.
+                Incoming::Ping(payload) if self.outbox().bytes <= LOW_WATER => self.send(frame::pong(&payload)),
+                Incoming::Ping(_) => {}
                 Incoming::Pong(payload) => self.pong(&payload, warned),
                 Incoming::Close(payload) => {
                     self.answer(&frame::close_echo(&payload));

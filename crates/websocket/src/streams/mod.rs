@@ -91,7 +91,7 @@ fn entry(reply: Reply) -> Option<Entry> {
     if let Some(Reply::Array(fields)) = parts.next()
         && let Some(Reply::BulkString(first)) = fields.into_iter().nth(1)
     {
-        data = first;
+        data = js::repair(first);
     }
     Some(Entry { id, data })
 }
