@@ -51,10 +51,15 @@ type Failure = (Box<dyn std::error::Error>, Option<String>);
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     // Other variables than UTF-8 ones can't be of use here.
-    let environment: BTreeMap<String, String> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    let flags = Flags { mode: arguments.mode, refusal: arguments.refusal };
-    let loaded = Config::load(arguments.config.as_deref(), &environment, &flags).map_err(of_config)?;
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let flags = Flags {
+        mode: arguments.mode,
+        refusal: arguments.refusal,
+    };
+    let loaded =
+        Config::load(arguments.config.as_deref(), &environment, &flags).map_err(of_config)?;
     let config = loaded.config;
     if arguments.check_config {
         show(&loaded.rendered, &loaded.warnings);
@@ -64,7 +69,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if config.has_example_secret() {
         warn_of_example_secret();
     }
-    let _log = log::start(&config.log).map_err(|error| -> Failure { (error.into(), Some("check logFilename".to_owned())) })?;
+    let _log = log::start(&config.log)
+        .map_err(|error| -> Failure { (error.into(), Some("check logFilename".to_owned())) })?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -77,10 +83,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone()).map_err(|error| -> Failure { (error.into(), None) })?;
-        serve(config, &datadog_tags(&environment), stop).await.map_err(|error: ServerError| -> Failure {
-            let hint = error.hint();
-            (error.into(), hint)
-        })
+        serve(config, &datadog_tags(&environment), stop)
+            .await
+            .map_err(|error: ServerError| -> Failure {
+                let hint = error.hint();
+                (error.into(), hint)
+            })
     })
 }
 
@@ -98,7 +106,14 @@ fn datadog_tags(environment: &BTreeMap<String, String>) -> Vec<String> {
         ("DD_VERSION", "version"),
     ]
     .iter()
-    .filter_map(|(variable, tag)| Some(format!("{tag}:{}", environment.get(*variable).filter(|value| !value.is_empty())?)))
+    .filter_map(|(variable, tag)| {
+        Some(format!(
+            "{tag}:{}",
+            environment
+                .get(*variable)
+                .filter(|value| !value.is_empty())?
+        ))
+    })
     .collect()
 }
 
@@ -115,7 +130,11 @@ fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is what --check-config is for")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is what --check-config is for"
+)]
 fn show(rendered: &str, warnings: &[String]) {
     print!("{rendered}");
     for warning in warnings {
@@ -129,7 +148,10 @@ fn warn_of_example_secret() {
     eprintln!("WARNING: replace it here and in Superset's GLOBAL_ASYNC_QUERIES_JWT_SECRET");
 }
 
-#[expect(clippy::print_stderr, reason = "the last word of a server that can't start")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a server that can't start"
+)]
 fn report(error: &dyn std::error::Error, hint: Option<String>) {
     eprintln!("ERROR: {error}");
     let mut source = error.source();

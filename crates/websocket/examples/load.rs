@@ -78,7 +78,9 @@ struct Counts {
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let report = runtime.block_on(run(&options))?;
     show(&report);
     Ok(())
@@ -100,8 +102,9 @@ impl Drop for Process {
 }
 
 async fn run(options: &Options) -> Result<Value, Failure> {
-    raise_file_limit()?;
-    let folder = std::env::temp_dir().join(format!("superset-websocket-load-{}", std::process::id()));
+    raise_file_limit(u64::try_from(options.sockets)?)?;
+    let folder =
+        std::env::temp_dir().join(format!("superset-websocket-load-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let mut processes = Vec::new();
     let redis_port = if let Some(port) = options.redis_port {
@@ -135,10 +138,26 @@ async fn run(options: &Options) -> Result<Value, Failure> {
 
     let channels = u64::try_from(options.sockets.div_ceil(options.per_channel))?;
     let steady_events = options.rate * options.seconds;
-    let steady = Phase { options, counts: &counts, received: &mut received, pid, channels, began };
-    let steady = steady.run(&mut redis, steady_events, Some(options.rate)).await?;
+    let steady = Phase {
+        options,
+        counts: &counts,
+        received: &mut received,
+        pid,
+        channels,
+        began,
+    };
+    let steady = steady
+        .run(&mut redis, steady_events, Some(options.rate))
+        .await?;
     let blast = if options.blast > 0 {
-        let blast = Phase { options, counts: &counts, received: &mut received, pid, channels, began };
+        let blast = Phase {
+            options,
+            counts: &counts,
+            received: &mut received,
+            pid,
+            channels,
+            began,
+        };
         blast.run(&mut redis, options.blast, None).await?
     } else {
         Value::Null
@@ -172,13 +191,22 @@ struct Phase<'a> {
 }
 
 impl Phase<'_> {
-    async fn run(self, redis: &mut MultiplexedConnection, events: u64, per_second: Option<u64>) -> Result<Value, Failure> {
+    async fn run(
+        self,
+        redis: &mut MultiplexedConnection,
+        events: u64,
+        per_second: Option<u64>,
+    ) -> Result<Value, Failure> {
         let expected = events * self.options.per_channel as u64;
         let before = self.counts.deliveries.load(Ordering::Relaxed);
         let (cpu, start) = (cpu_micros(self.pid)?, Instant::now());
         let mut sent = 0;
         while sent < events {
-            let due = per_second.map_or(sent + 200, |rate| micros(start.elapsed()) * rate / 1_000_000).min(events);
+            let due = per_second
+                .map_or(sent + 200, |rate| {
+                    micros(start.elapsed()) * rate / 1_000_000
+                })
+                .min(events);
             if due > sent {
                 self.publish(redis, sent, due).await?;
                 sent = due;
@@ -193,9 +221,12 @@ impl Phase<'_> {
             sleep(Duration::from_millis(5)).await;
         }
         let (took, used) = (start.elapsed(), cpu_micros(self.pid)? - cpu);
-        let mut latencies: Vec<u64> = std::iter::from_fn(|| self.received.try_recv().ok()).collect();
+        let mut latencies: Vec<u64> =
+            std::iter::from_fn(|| self.received.try_recv().ok()).collect();
         latencies.sort_unstable();
-        let percentile = |share: usize| latencies.get((latencies.len() * share / 100).min(latencies.len().saturating_sub(1)));
+        let percentile = |share: usize| {
+            latencies.get((latencies.len() * share / 100).min(latencies.len().saturating_sub(1)))
+        };
         let millis = |micros: Option<&u64>| micros.map(|micros| float(*micros) / 1000.0);
         Ok(json!({
             "events": events,
@@ -209,7 +240,12 @@ impl Phase<'_> {
     }
 
     /// Writes events as Superset does, to the channel's stream and to the global one.
-    async fn publish(&self, redis: &mut MultiplexedConnection, from: u64, to: u64) -> Result<(), Failure> {
+    async fn publish(
+        &self,
+        redis: &mut MultiplexedConnection,
+        from: u64,
+        to: u64,
+    ) -> Result<(), Failure> {
         let mut pipeline = redis::pipe();
         let padding = "x".repeat(self.options.padding);
         for event in from..to {
@@ -221,7 +257,13 @@ impl Phase<'_> {
             .to_string();
             for (stream, length) in [(channel.as_str(), 1000), ("full", 1_000_000)] {
                 let add = pipeline.cmd("XADD").arg(format!("async-events-{stream}"));
-                add.arg("MAXLEN").arg("~").arg(length).arg("*").arg("data").arg(&data).ignore();
+                add.arg("MAXLEN")
+                    .arg("~")
+                    .arg(length)
+                    .arg("*")
+                    .arg("data")
+                    .arg(&data)
+                    .ignore();
             }
         }
         Ok(pipeline.query_async(redis).await?)
@@ -276,9 +318,15 @@ async fn open_sockets(
 async fn open(source: Ipv4Addr, port: u16, channel: &str) -> Result<TcpStream, Failure> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((source, 0)))?;
-    let mut stream = socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    let mut stream = socket
+        .connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .await?;
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &json!({"channel": channel}), &key)?;
+    let token = jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        &json!({"channel": channel}),
+        &key,
+    )?;
     let request = format!(
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: async-token={token}\r\n\r\n"
@@ -288,7 +336,11 @@ async fn open(source: Ipv4Addr, port: u16, channel: &str) -> Result<TcpStream, F
     while !head.ends_with(b"\r\n\r\n") {
         head.push(timeout(Duration::from_secs(30), stream.read_u8()).await??);
     }
-    if head.starts_with(b"HTTP/1.1 101") { Ok(stream) } else { Err(String::from_utf8_lossy(&head).into()) }
+    if head.starts_with(b"HTTP/1.1 101") {
+        Ok(stream)
+    } else {
+        Err(String::from_utf8_lossy(&head).into())
+    }
 }
 
 /// Counts events and answers pings until the socket ends.
@@ -314,7 +366,9 @@ async fn receive(
         while let Some((header, length)) = FrameHeader::parse(&mut cursor)? {
             let start = usize::try_from(cursor.position())?;
             let end = start + usize::try_from(length)?;
-            let Some(payload) = waiting.get(start..end) else { break };
+            let Some(payload) = waiting.get(start..end) else {
+                break;
+            };
             match header.opcode {
                 OpCode::Control(Control::Ping) => stream.write_all(&pong(payload)?).await?,
                 OpCode::Control(_) => {}
@@ -337,13 +391,26 @@ async fn receive(
 
 fn sent_at(payload: &[u8]) -> Option<u64> {
     const MARK: &[u8] = b"\"sent\":";
-    let start = payload.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-    let digits = payload[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&payload[start..start + digits]).ok()?.parse().ok()
+    let start = payload
+        .windows(MARK.len())
+        .position(|window| window == MARK)?
+        + MARK.len();
+    let digits = payload[start..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    std::str::from_utf8(&payload[start..start + digits])
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn pong(payload: &[u8]) -> Result<Vec<u8>, Failure> {
-    let header = FrameHeader { opcode: OpCode::Control(Control::Pong), mask: Some([0; 4]), ..FrameHeader::default() };
+    let header = FrameHeader {
+        opcode: OpCode::Control(Control::Pong),
+        mask: Some([0; 4]),
+        ..FrameHeader::default()
+    };
     let mut frame = Vec::new();
     Frame::from_payload(header, payload.to_vec().into()).format(&mut frame)?;
     Ok(frame)
@@ -351,7 +418,15 @@ fn pong(payload: &[u8]) -> Result<Vec<u8>, Failure> {
 
 fn start_redis(port: u16, folder: &std::path::Path) -> Result<Process, Failure> {
     let child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+        ])
         .arg(folder)
         .stdout(Stdio::null())
         .spawn()?;
@@ -362,7 +437,10 @@ async fn connect_redis(port: u16) -> Result<MultiplexedConnection, Failure> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     for _ in 0..100 {
-        if let Ok(connection) = client.get_multiplexed_async_connection_with_config(&config).await {
+        if let Ok(connection) = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+        {
             return Ok(connection);
         }
         sleep(Duration::from_millis(50)).await;
@@ -370,22 +448,46 @@ async fn connect_redis(port: u16) -> Result<MultiplexedConnection, Failure> {
     Err("Redis doesn't start".into())
 }
 
-fn start_server(options: &Options, port: u16, redis_port: u16, folder: &std::path::Path) -> Result<Process, Failure> {
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("superset-websocket"));
-    let binary = options.binary.clone().or_else(beside).ok_or("--binary is needed")?;
+fn start_server(
+    options: &Options,
+    port: u16,
+    redis_port: u16,
+    folder: &std::path::Path,
+) -> Result<Process, Failure> {
+    let beside = || {
+        Some(
+            std::env::current_exe()
+                .ok()?
+                .parent()?
+                .parent()?
+                .join("superset-websocket"),
+        )
+    };
+    let binary = options
+        .binary
+        .clone()
+        .or_else(beside)
+        .ok_or("--binary is needed")?;
     let config = json!({
         "host": "127.0.0.1", "port": port, "jwtSecret": SECRET, "statsd": {"mock": true}, "redis": {"port": redis_port}
     });
     let file = folder.join("config.json");
     std::fs::write(&file, config.to_string())?;
-    let child = Command::new(binary).arg("--config").arg(file).env_clear().stdout(Stdio::null()).spawn()?;
+    let child = Command::new(binary)
+        .arg("--config")
+        .arg(file)
+        .env_clear()
+        .stdout(Stdio::null())
+        .spawn()?;
     Ok(Process(child))
 }
 
 async fn wait_until_ready(port: u16) -> Result<(), Failure> {
     for _ in 0..100 {
         if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
-            stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+            stream
+                .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             if answer.starts_with("HTTP/1.1 200") {
@@ -398,22 +500,50 @@ async fn wait_until_ready(port: u16) -> Result<(), Failure> {
 }
 
 async fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await?
+        .local_addr()?
+        .port())
 }
 
 /// Raises the limit of open files, beyond the hard one where this may be; the server inherits it.
-fn raise_file_limit() -> Result<(), Failure> {
+fn raise_file_limit(sockets: u64) -> Result<(), Failure> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let high = Rlimit { current: Some(FILES), maximum: Some(FILES) };
-    Ok(setrlimit(Resource::Nofile, high).or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }))?)
+    let high = Rlimit {
+        current: Some(FILES),
+        maximum: Some(FILES),
+    };
+    setrlimit(Resource::Nofile, high).or_else(|_| {
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        )
+    })?;
+    let limit = getrlimit(Resource::Nofile).current;
+    if limit.is_some_and(|limit| limit < sockets + 100) {
+        return Err(
+            format!("{sockets} sockets need more open files than may be had: {limit:?}").into(),
+        );
+    }
+    Ok(())
 }
 
 /// A figure of /proc/PID/status, in KiB.
 fn memory(pid: u32, name: &str) -> Result<u64, Failure> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with(name)).ok_or("no such figure")?;
-    Ok(line.split_whitespace().nth(1).ok_or("no such figure")?.parse()?)
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(name))
+        .ok_or("no such figure")?;
+    Ok(line
+        .split_whitespace()
+        .nth(1)
+        .ok_or("no such figure")?
+        .parse()?)
 }
 
 /// The CPU time a process used, in microseconds. The scheduler's figure is exact where there is one.
@@ -421,7 +551,11 @@ fn cpu_micros(pid: u32) -> Result<u64, Failure> {
     let mut nanos = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-        nanos += text.split_whitespace().next().ok_or("no schedstat")?.parse::<u64>()?;
+        nanos += text
+            .split_whitespace()
+            .next()
+            .ok_or("no schedstat")?
+            .parse::<u64>()?;
     }
     Ok(nanos / 1000)
 }

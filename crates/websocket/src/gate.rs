@@ -13,14 +13,22 @@ use crate::streams::StreamId;
 const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A live event, encoded.
-#[derive(Debug, Clone)]
-pub(crate) struct Live {
+pub(crate) struct Live<'a> {
     /// The WebSocket frame.
     pub(crate) frame: Bytes,
     /// Its id in the global stream.
     pub(crate) id: StreamId,
-    /// The fingerprint of its payload, which is the same in the channel's stream.
-    pub(crate) print: u64,
+    /// Computes the fingerprint of its payload, which is the same in the channel's stream. Few
+    /// sockets need it.
+    pub(crate) print: &'a dyn Fn() -> u64,
+}
+
+/// An event that waits.
+#[derive(Debug)]
+struct Waiting {
+    frame: Bytes,
+    id: StreamId,
+    print: u64,
 }
 
 /// The state of a socket's catch-up.
@@ -38,7 +46,7 @@ pub(crate) enum Gate {
 /// Events that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    events: Vec<Live>,
+    events: Vec<Waiting>,
     bytes: usize,
 }
 
@@ -54,18 +62,22 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn new(floor: StreamId, repeats: HashMap<u64, u32>) -> Self {
-        Self { floor, repeats, until: Instant::now() + REPEAT_TIMEOUT }
+        Self {
+            floor,
+            repeats,
+            until: Instant::now() + REPEAT_TIMEOUT,
+        }
     }
 
-    fn admits(&mut self, event: &Live) -> bool {
-        if event.id <= self.floor {
+    fn admits(&mut self, id: StreamId, print: u64) -> bool {
+        if id <= self.floor {
             return false;
         }
-        match self.repeats.get_mut(&event.print) {
+        match self.repeats.get_mut(&print) {
             Some(left) => {
                 *left -= 1;
                 if *left == 0 {
-                    self.repeats.remove(&event.print);
+                    self.repeats.remove(&print);
                 }
                 false
             }
@@ -81,16 +93,20 @@ impl Gate {
     }
 
     /// Whether a live event goes to the socket now.
-    pub(crate) fn admit(&mut self, event: &Live) -> bool {
+    pub(crate) fn admit(&mut self, event: &Live<'_>) -> bool {
         match self {
             Gate::Open => true,
             Gate::Held(held) => {
                 held.bytes += event.frame.len();
-                held.events.push(event.clone());
+                held.events.push(Waiting {
+                    frame: event.frame.clone(),
+                    id: event.id,
+                    print: (event.print)(),
+                });
                 false
             }
             Gate::Filtered(filter) => {
-                let admitted = filter.admits(event);
+                let admitted = filter.admits(event.id, (event.print)());
                 let over = filter.repeats.is_empty() && event.id > filter.floor;
                 if over || Instant::now() > filter.until {
                     *self = Gate::Open;
@@ -102,8 +118,14 @@ impl Gate {
 
     /// Ends the catch-up: gives the frames of the events that waited and pass the filter.
     pub(crate) fn release(&mut self, mut filter: Filter) -> Vec<Bytes> {
-        let Gate::Held(held) = std::mem::take(self) else { return Vec::new() };
-        let frames = held.events.into_iter().filter(|event| filter.admits(event)).map(|event| event.frame).collect();
+        let Gate::Held(held) = std::mem::take(self) else {
+            return Vec::new();
+        };
+        let news = held
+            .events
+            .into_iter()
+            .filter(|event| filter.admits(event.id, event.print));
+        let frames = news.map(|event| event.frame).collect();
         *self = Gate::Filtered(Box::new(filter));
         frames
     }
@@ -121,28 +143,36 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn event(ms: u64, print: u64) -> Live {
-        Live { frame: Bytes::from(format!("{ms}/{print}")), id: StreamId { ms, seq: 0 }, print }
+    fn admit(gate: &mut Gate, ms: u64, print: u64) -> bool {
+        let frame = Bytes::from(format!("{ms}/{print}"));
+        gate.admit(&Live {
+            frame,
+            id: StreamId { ms, seq: 0 },
+            print: &|| print,
+        })
     }
 
     #[test]
     fn held_events_come_out_once_in_order_without_what_the_client_has() {
         let mut gate = Gate::held();
         for (ms, print) in [(5, 1), (6, 2), (7, 3), (8, 2)] {
-            assert!(!gate.admit(&event(ms, print)));
+            assert!(!admit(&mut gate, ms, print));
         }
         assert!(gate.held_bytes() > 0);
         let filter = Filter::new(StreamId { ms: 5, seq: 0 }, HashMap::from([(2, 1), (9, 1)]));
         assert_eq!(gate.release(filter), ["7/3", "8/2"]);
-        assert!(!gate.admit(&event(9, 9)), "caught up, so not again");
-        assert!(gate.admit(&event(10, 9)), "the same payload a second time is a new event");
+        assert!(!admit(&mut gate, 9, 9), "caught up, so not again");
+        assert!(
+            admit(&mut gate, 10, 9),
+            "the same payload a second time is a new event"
+        );
         assert!(matches!(gate, Gate::Open));
     }
 
     #[test]
     fn nothing_is_released_twice() {
         let mut gate = Gate::held();
-        assert!(!gate.admit(&event(1, 1)));
+        assert!(!admit(&mut gate, 1, 1));
         let filter = || Filter::new(StreamId::default(), HashMap::new());
         assert_eq!(gate.release(filter()).len(), 1);
         assert_eq!(gate.release(filter()).len(), 0);

@@ -48,13 +48,20 @@ struct Registry {
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 impl Hub {
     pub(crate) fn new(limits: SocketConfig, metrics: Metrics) -> Self {
-        Self { registry: Mutex::default(), limits, metrics, start: watch::Sender::new(None) }
+        Self {
+            registry: Mutex::default(),
+            limits,
+            metrics,
+            start: watch::Sender::new(None),
+        }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -75,7 +82,11 @@ impl Hub {
             return Err(Full::Channel);
         }
         for route in &socket.routes {
-            registry.routes.entry(Arc::clone(route)).or_default().push(Arc::clone(socket));
+            registry
+                .routes
+                .entry(Arc::clone(route))
+                .or_default()
+                .push(Arc::clone(socket));
         }
         registry.sockets.insert(socket.id, Arc::clone(socket));
         registry.first.get_or_insert_with(now);
@@ -102,11 +113,11 @@ impl Hub {
 
     /// Hands an entry of the global stream to its channel's sockets and notes that it was. Those
     /// that now have something to write are added to `dirty`.
-    pub(crate) fn publish(
+    pub(crate) fn publish<'a>(
         &self,
         channel: &str,
         id: StreamId,
-        encode: impl FnOnce() -> Live,
+        encode: impl FnOnce() -> Live<'a>,
         dirty: &mut Vec<Arc<Socket>>,
     ) {
         let mut registry = self.registry();
@@ -122,21 +133,43 @@ impl Hub {
     }
 
     /// Hands a frame to the sockets of some routes, or to all, to each once.
-    pub(crate) fn broadcast(&self, routes: Option<&[&str]>, frame: Bytes, dirty: &mut Vec<Arc<Socket>>) {
-        let event = Live { frame, id: StreamId::default(), print: 0 };
+    pub(crate) fn broadcast(
+        &self,
+        routes: Option<&[&str]>,
+        frame: Bytes,
+        dirty: &mut Vec<Arc<Socket>>,
+    ) {
+        let event = Live {
+            frame,
+            id: StreamId::default(),
+            print: &|| 0,
+        };
         let registry = self.registry();
         match routes {
             None => self.offer(registry.sockets.values(), &event, dirty),
-            Some([route]) => self.offer(registry.routes.get(*route).into_iter().flatten(), &event, dirty),
+            Some([route]) => self.offer(
+                registry.routes.get(*route).into_iter().flatten(),
+                &event,
+                dirty,
+            ),
             Some(routes) => {
-                let members = routes.iter().filter_map(|route| registry.routes.get(*route)).flatten();
-                let distinct: HashMap<Uuid, &Arc<Socket>> = members.map(|socket| (socket.id, socket)).collect();
+                let members = routes
+                    .iter()
+                    .filter_map(|route| registry.routes.get(*route))
+                    .flatten();
+                let distinct: HashMap<Uuid, &Arc<Socket>> =
+                    members.map(|socket| (socket.id, socket)).collect();
                 self.offer(distinct.into_values(), &event, dirty);
             }
         }
     }
 
-    fn offer<'a>(&self, sockets: impl Iterator<Item = &'a Arc<Socket>>, event: &Live, dirty: &mut Vec<Arc<Socket>>) {
+    fn offer<'a>(
+        &self,
+        sockets: impl Iterator<Item = &'a Arc<Socket>>,
+        event: &Live<'_>,
+        dirty: &mut Vec<Arc<Socket>>,
+    ) {
         let mut count = 0;
         for socket in sockets {
             match socket.offer(event, self.limits.max_buffer) {
@@ -168,13 +201,18 @@ impl Hub {
     /// Notes where the reader of the global stream begins, or begins again.
     pub(crate) fn begin(&self, id: StreamId) {
         self.advance(id);
-        self.start.send_if_modified(|start| start.is_none() && start.replace(id).is_none());
+        self.start
+            .send_if_modified(|start| start.is_none() && start.replace(id).is_none());
     }
 
     /// Where the reader of the global stream began, once it has.
     pub(crate) async fn start(&self) -> StreamId {
         let mut start = self.start.subscribe();
-        let began = start.wait_for(Option::is_some).await.ok().and_then(|id| *id);
+        let began = start
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|id| *id);
         match began {
             Some(id) => id,
             // The sender lives as long as the hub.
@@ -194,7 +232,10 @@ impl Hub {
         interval.tick().await;
         loop {
             interval.tick().await;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs_f64();
             let sockets: Vec<_> = self.registry().sockets.values().cloned().collect();
             for (index, socket) in sockets.into_iter().enumerate() {
                 if socket.silence() >= self.limits.response_timeout {

@@ -100,7 +100,12 @@ pub(crate) fn write_with_id(id: &str, data: &Value<'_>, out: &mut Vec<u8>) {
         None => write_text(id, out),
     }
     if let Value::Object(members) = data {
-        write_members(members, &mut first, |name| name != "id" && !is_index(name), out);
+        write_members(
+            members,
+            &mut first,
+            |name| name != "id" && !is_index(name),
+            out,
+        );
     }
     out.push(b'}');
 }
@@ -151,12 +156,18 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Bool(value))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers lose it as well")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "JavaScript's numbers lose it as well"
+    )]
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
         Ok(Value::Number(value as f64))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers lose it as well")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "JavaScript's numbers lose it as well"
+    )]
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
         Ok(Value::Number(value as f64))
     }
@@ -190,7 +201,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
         }
         if indices {
             // Stable, so the other names keep their order.
-            members.sort_by_key(|name, _| name.parse::<u32>().ok().filter(|_| is_index(name)).unwrap_or(u32::MAX));
+            members.sort_by_key(|name, _| {
+                name.parse::<u32>()
+                    .ok()
+                    .filter(|_| is_index(name))
+                    .unwrap_or(u32::MAX)
+            });
         }
         Ok(Value::Object(members))
     }
@@ -214,10 +230,15 @@ impl<'de> Deserialize<'de> for Name<'de> {
 pub(crate) fn repair(text: Vec<u8>) -> Vec<u8> {
     let mut text = match String::from_utf8(text) {
         Ok(text) => text.into_bytes(),
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into_bytes(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes())
+            .into_owned()
+            .into_bytes(),
     };
     let mut index = 0;
-    while let Some(found) = text.get(index..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+    while let Some(found) = text
+        .get(index..)
+        .and_then(|rest| rest.iter().position(|byte| *byte == b'\\'))
+    {
         index += found;
         match (surrogate(&text, index), surrogate(&text, index + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => index += 12,
@@ -254,7 +275,10 @@ pub(crate) fn number(text: &str) -> f64 {
     }
     if radix != 10 {
         let digits = text.get(2..).unwrap_or_default();
-        #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers lose it as well")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "JavaScript's numbers lose it as well"
+        )]
         return if digits.starts_with('+') {
             f64::NAN
         } else {
@@ -265,7 +289,10 @@ pub(crate) fn number(text: &str) -> f64 {
         "Infinity" | "+Infinity" => f64::INFINITY,
         "-Infinity" => f64::NEG_INFINITY,
         // Rust also reads "inf" and "nan", JavaScript doesn't.
-        _ if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => {
+        _ if text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) =>
+        {
             text.parse().unwrap_or(f64::NAN)
         }
         _ => f64::NAN,
@@ -292,9 +319,15 @@ mod tests {
     #[test]
     fn writes_what_json_stringify_writes() {
         for (text, expected) in [
-            (r#"{ "b": 1.0, "a": [1e3, -0, 1e21, 1e-7] }"#, r#"{"b":1,"a":[1000,0,1e+21,1e-7]}"#),
+            (
+                r#"{ "b": 1.0, "a": [1e3, -0, 1e21, 1e-7] }"#,
+                r#"{"b":1,"a":[1000,0,1e+21,1e-7]}"#,
+            ),
             ("12345678901234567890", "12345678901234567000"),
-            (r#"{"b":1,"2":0,"a":2,"1":0,"01":3}"#, r#"{"1":0,"2":0,"b":1,"a":2,"01":3}"#),
+            (
+                r#"{"b":1,"2":0,"a":2,"1":0,"01":3}"#,
+                r#"{"1":0,"2":0,"b":1,"a":2,"01":3}"#,
+            ),
             (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
             (r#""\u00e9\/\u001f\t\ud83d\ude00""#, "\"é/\\u001f\\t😀\""),
             ("[true,null,\"\"]", "[true,null,\"\"]"),
@@ -307,7 +340,10 @@ mod tests {
 
     #[test]
     fn puts_the_entry_id_first_and_lets_the_data_override_it() {
-        assert_eq!(with_id(r#"{"channel_id":"c","n":1}"#), r#"{"id":"1-0","channel_id":"c","n":1}"#);
+        assert_eq!(
+            with_id(r#"{"channel_id":"c","n":1}"#),
+            r#"{"id":"1-0","channel_id":"c","n":1}"#
+        );
         assert_eq!(with_id(r#"{"n":1,"id":7}"#), r#"{"id":7,"n":1}"#);
         assert_eq!(with_id(r#"{"a":1,"3":2}"#), r#"{"3":2,"id":"1-0","a":1}"#);
         assert_eq!(with_id("{}"), r#"{"id":"1-0"}"#);
@@ -323,16 +359,25 @@ mod tests {
             (b"\"a\xe9b\"", "a\u{fffd}b"),
         ] {
             let repaired = repair(text.to_vec());
-            assert_eq!(Value::parse(&repaired).unwrap(), Value::Text(expected.into()));
+            assert_eq!(
+                Value::parse(&repaired).unwrap(),
+                Value::Text(expected.into())
+            );
         }
         assert_eq!(repair(b"\\ud8".to_vec()), b"\\ud8");
     }
 
     #[test]
     fn reads_numbers_as_javascript_does() {
-        for (text, expected) in
-            [("1e3", 1000.0), ("0x10", 16.0), (" 80 ", 80.0), ("", 0.0), ("0b11", 3.0), ("-5", -5.0), (".5", 0.5)]
-        {
+        for (text, expected) in [
+            ("1e3", 1000.0),
+            ("0x10", 16.0),
+            (" 80 ", 80.0),
+            ("", 0.0),
+            ("0b11", 3.0),
+            ("-5", -5.0),
+            (".5", 0.5),
+        ] {
             assert!((number(text) - expected).abs() < f64::EPSILON, "{text}");
         }
         for text in ["abc", "8080x", "inf", "nan", "0x", "0x+1", "1 2", "--1"] {

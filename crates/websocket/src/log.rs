@@ -9,8 +9,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogConfig;
@@ -34,15 +34,23 @@ pub fn start(config: &LogConfig) -> std::io::Result<LogGuard> {
         set_global(config, stdout)?;
         return Ok(LogGuard { _writers: writers });
     };
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)?;
     let (file, guard) = non_blocking(file);
     writers.push(guard);
     set_global(config, stdout.and(file))?;
     Ok(LogGuard { _writers: writers })
 }
 
-fn non_blocking<W: std::io::Write + Send + 'static>(writer: W) -> (tracing_appender::non_blocking::NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).finish(writer)
+fn non_blocking<W: std::io::Write + Send + 'static>(
+    writer: W,
+) -> (tracing_appender::non_blocking::NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .finish(writer)
 }
 
 fn set_global<W>(config: &LogConfig, writer: W) -> std::io::Result<()>
@@ -75,7 +83,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut message = Message(String::new());
         event.record(&mut message);
         let level = match *event.metadata().level() {

@@ -1,7 +1,7 @@
 //! The counters: by statsd as the Node.js server counts, and for Prometheus under the same names.
 
-use std::net::{Ipv6Addr, Ipv4Addr, UdpSocket};
 use std::net::ToSocketAddrs;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use cadence::prelude::*;
 use cadence::{StatsdClient, UdpMetricSink};
@@ -45,32 +45,53 @@ impl Metrics {
     /// Sets the counters up. A statsd host that can't be resolved is logged and left out.
     pub(crate) fn new(config: &StatsdConfig, tags_of_environment: &[String]) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let tags: Vec<&str> = config.tags.iter().chain(tags_of_environment).map(String::as_str).collect();
+        let tags: Vec<&str> = config
+            .tags
+            .iter()
+            .chain(tags_of_environment)
+            .map(String::as_str)
+            .collect();
         let labels: Vec<Label> = tags
             .iter()
             .map(|tag| tag.split_once(':').unwrap_or((tag, "true")))
             .map(|(name, value)| Label::new(name.to_owned(), value.to_owned()))
             .collect();
-        let make = Registrar { recorder: &recorder, labels };
+        let make = Registrar {
+            recorder: &recorder,
+            labels,
+        };
         let both = |name: &'static str, help: &'static str| Both {
             name: format!("{}{name}{}", config.prefix, config.suffix),
             counter: make.counter(name, help),
         };
-        let statsd = if config.mock { None } else { statsd(config, &tags) };
+        let statsd = if config.mock {
+            None
+        } else {
+            statsd(config, &tags)
+        };
         Self {
             statsd,
             connected: both("ws_connected_client", "Connections accepted."),
             send_error: both("ws_client_send_error", "Sends that failed."),
             rejected: both("ws_connection_rejected", "Connections closed over a limit."),
             upgrade_rejected: both("ws_upgrade_rejected", "Upgrades refused."),
-            backpressure: both("ws_client_backpressure_disconnect", "Slow clients disconnected."),
-            expired: both("ws_token_expired_disconnect", "Clients disconnected when their token expired."),
+            backpressure: both(
+                "ws_client_backpressure_disconnect",
+                "Slow clients disconnected.",
+            ),
+            expired: both(
+                "ws_token_expired_disconnect",
+                "Clients disconnected when their token expired.",
+            ),
             open: make.gauge("ws_open_sockets", "Sockets open now."),
             redis_up: make.gauge("ws_redis_up", "1 while Redis answers."),
             events: make.counter("ws_events_read", "Events read from Redis."),
             deliveries: make.counter("ws_deliveries", "Events handed to sockets."),
             redis_errors: make.counter("ws_redis_errors", "Failures of the connection to Redis."),
-            caught_up: make.counter("ws_caught_up_events", "Events sent again after a reconnect."),
+            caught_up: make.counter(
+                "ws_caught_up_events",
+                "Events sent again after a reconnect.",
+            ),
             prometheus: recorder.handle(),
         }
     }
@@ -122,13 +143,16 @@ struct Registrar<'a> {
 
 impl Registrar<'_> {
     fn counter(&self, name: &'static str, help: &'static str) -> Counter {
-        self.recorder.describe_counter(name.into(), None, help.into());
-        self.recorder.register_counter(&Key::from_parts(name, self.labels.clone()), &METADATA)
+        self.recorder
+            .describe_counter(name.into(), None, help.into());
+        self.recorder
+            .register_counter(&Key::from_parts(name, self.labels.clone()), &METADATA)
     }
 
     fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
         self.recorder.describe_gauge(name.into(), None, help.into());
-        self.recorder.register_gauge(&Key::from_parts(name, self.labels.clone()), &METADATA)
+        self.recorder
+            .register_gauge(&Key::from_parts(name, self.labels.clone()), &METADATA)
     }
 }
 
@@ -151,14 +175,18 @@ fn statsd(config: &StatsdConfig, tags: &[&str]) -> Option<StatsdClient> {
     };
     match sink() {
         Ok(sink) => {
-            let mut builder = StatsdClient::builder("", sink).with_error_handler(|error| error!("statsd: {error}"));
+            let mut builder = StatsdClient::builder("", sink)
+                .with_error_handler(|error| error!("statsd: {error}"));
             for tag in tags {
                 builder = builder.with_tag_value(*tag);
             }
             Some(builder.build())
         }
         Err(error) => {
-            error!("statsd at {}:{} can't be used: {error}", config.host, config.port);
+            error!(
+                "statsd at {}:{} can't be used: {error}",
+                config.host, config.port
+            );
             None
         }
     }

@@ -81,35 +81,48 @@ async fn read_subscription(
 fn hand_out(text: &[u8], hub: &Hub, dirty: &mut Vec<Arc<Socket>>) -> Result<(), &'static str> {
     let text = js::repair(text.to_vec());
     let message = Value::parse(&text).map_err(|_| "it is not JSON")?;
-    let (routes, frame) = read_message(&message)?;
+    let (routes, frame) = read_message(&message, text.len())?;
     hub.broadcast(routes.as_deref(), frame, dirty);
     Ok(())
 }
 
-/// The routes of a message, `None` for all sockets, and what they get.
-fn read_message<'a>(message: &'a Value<'_>) -> Result<(Option<Vec<&'a str>>, Bytes), &'static str> {
+/// The routes of a message of about that length, `None` for all sockets, and what they get.
+fn read_message<'a>(
+    message: &'a Value<'_>,
+    length: usize,
+) -> Result<(Option<Vec<&'a str>>, Bytes), &'static str> {
     fn named<'a>(value: &'a Value<'_>) -> Option<&'a str> {
         match value {
             Value::Text(text) if !text.is_empty() => Some(text),
             _ => None,
         }
     }
-    let topic = message.get("topic").and_then(named).ok_or("it has no topic")?;
-    let scope = message.get("scope").and_then(named).ok_or("it has no scope")?;
+    let topic = message
+        .get("topic")
+        .and_then(named)
+        .ok_or("it has no topic")?;
+    let scope = message
+        .get("scope")
+        .and_then(named)
+        .ok_or("it has no scope")?;
     let payload = message.get("payload").ok_or("it has no payload")?;
     let routes = match message.get("routes") {
         None => Vec::new(),
-        Some(Value::Array(routes)) => {
-            routes.iter().map(named).collect::<Option<_>>().ok_or("its routes are not all names")?
-        }
+        Some(Value::Array(routes)) => routes
+            .iter()
+            .map(named)
+            .collect::<Option<_>>()
+            .ok_or("its routes are not all names")?,
         Some(_) => return Err("its routes are no list"),
     };
-    let mut text = b"{\"topic\":".to_vec();
-    js::write_text(topic, &mut text);
-    text.extend_from_slice(b",\"payload\":");
-    payload.write(&mut text);
-    text.push(b'}');
-    Ok((if scope == GLOBAL { None } else { Some(routes) }, frame::text(&text)))
+    let frame = frame::text(length, |text| {
+        text.extend_from_slice(b"{\"topic\":");
+        js::write_text(topic, text);
+        text.extend_from_slice(b",\"payload\":");
+        payload.write(text);
+        text.push(b'}');
+    });
+    Ok((if scope == GLOBAL { None } else { Some(routes) }, frame))
 }
 
 #[cfg(test)]
@@ -118,7 +131,7 @@ mod tests {
 
     fn read_text(text: &str) -> Result<(Option<Vec<String>>, String), &'static str> {
         let message = Value::parse(text.as_bytes()).map_err(|_| "no JSON")?;
-        let (routes, frame) = read_message(&message)?;
+        let (routes, frame) = read_message(&message, text.len())?;
         let routes = routes.map(|routes| routes.into_iter().map(str::to_owned).collect());
         Ok((routes, String::from_utf8(frame[2..].to_vec()).unwrap()))
     }
@@ -128,8 +141,12 @@ mod tests {
         let out = "{\"topic\":\"t\",\"payload\":{\"b\":1,\"a\":1}}".to_owned();
         let text = r#"{"payload": {"b": 1.0, "a": 1}, "scope": "x", "routes": ["user:1"], "topic": "t", "more": 1}"#;
         assert_eq!(read_text(text), Ok((Some(vec!["user:1".to_owned()]), out)));
-        let global = r#"{"topic": "t", "scope": "authenticated_global", "routes": ["x"], "payload": null}"#;
-        assert_eq!(read_text(global), Ok((None, "{\"topic\":\"t\",\"payload\":null}".to_owned())));
+        let global =
+            r#"{"topic": "t", "scope": "authenticated_global", "routes": ["x"], "payload": null}"#;
+        assert_eq!(
+            read_text(global),
+            Ok((None, "{\"topic\":\"t\",\"payload\":null}".to_owned()))
+        );
         let nobody = r#"{"topic": "t", "scope": "user", "payload": 1}"#;
         assert_eq!(read_text(nobody).unwrap().0, Some(vec![]));
     }

@@ -114,17 +114,25 @@ pub(crate) struct Plan {
 /// Redis need not be there. `tags` are metric tags beside the configured ones (from the `DD_*`
 /// variables). Fails only at the start: when the configuration's keys or TLS files can't be used,
 /// or the address can't be listened on.
-pub async fn serve(config: Config, tags: &[String], stop: CancellationToken) -> Result<(), ServerError> {
+pub async fn serve(
+    config: Config,
+    tags: &[String],
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
     config.check()?;
     raise_file_limit();
     let verifier = Verifier::new(&config.jwt, config.mode)?;
     let link = Arc::new(Link::new(&config.redis)?);
-    let streams = (config.mode == Mode::Streams).then(|| Streams::new(config.streams.clone(), Arc::clone(&link)));
+    let streams = (config.mode == Mode::Streams)
+        .then(|| Streams::new(config.streams.clone(), Arc::clone(&link)));
     let hub = Hub::new(config.sockets.clone(), Metrics::new(&config.statsd, tags));
-    let (listener, port) = listen(&config.host, config.port).await.map_err(|source| ServerError::Listen {
-        address: format!("{}:{}", config.host, config.port),
-        source,
-    })?;
+    let (listener, port) =
+        listen(&config.host, config.port)
+            .await
+            .map_err(|source| ServerError::Listen {
+                address: format!("{}:{}", config.host, config.port),
+                source,
+            })?;
     info!("Server started on port {port}");
     let state = Arc::new(State {
         config,
@@ -147,7 +155,10 @@ pub async fn serve(config: Config, tags: &[String], stop: CancellationToken) -> 
     info!("Server stops");
     state.hub.close_all(CloseCode::Away, "server stops");
     state.sockets.close();
-    if timeout(state.config.shutdown_timeout, state.sockets.wait()).await.is_err() {
+    if timeout(state.config.shutdown_timeout, state.sockets.wait())
+        .await
+        .is_err()
+    {
         info!("{} clients didn't close in time", state.sockets.len());
     }
     Ok(())
@@ -157,16 +168,29 @@ pub async fn serve(config: Config, tags: &[String], stop: CancellationToken) -> 
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    ) {
         error!("the limit of open files can't be raised: {error}");
     }
 }
 
 /// Listens on a host's first address. `::` takes IPv4 too, and where there is no IPv6, only that.
 async fn listen(host: &str, port: u16) -> io::Result<(TcpListener, u16)> {
-    let address = lookup_host((host, port)).await?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = lookup_host((host, port))
+        .await?
+        .next()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
     let bind = |address: SocketAddr| {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -174,7 +198,10 @@ async fn listen(host: &str, port: u16) -> io::Result<(TcpListener, u16)> {
     let listener = match bind(address) {
         Err(error)
             if address.ip() == IpAddr::from([0_u16; 8])
-                && matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable) =>
+                && matches!(
+                    error.kind(),
+                    io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable
+                ) =>
         {
             bind(SocketAddr::from(([0, 0, 0, 0], port)))?
         }
@@ -234,7 +261,9 @@ impl State {
         match &self.streams {
             Some(streams) => {
                 let ping = ::redis::cmd("PING");
-                timeout(READY_TIMEOUT, streams.commands.query(&ping)).await.is_ok_and(|reply| reply.is_ok())
+                timeout(READY_TIMEOUT, streams.commands.query(&ping))
+                    .await
+                    .is_ok_and(|reply| reply.is_ok())
             }
             None => true,
         }
@@ -248,7 +277,9 @@ impl State {
                 // The buffer of the request's head, mostly empty now, must not live as long as the socket.
                 let begun = parts.read_buf.to_vec();
                 drop(parts.read_buf);
-                state.serve_socket(parts.io.into_inner(), begun, peer, plan).await;
+                state
+                    .serve_socket(parts.io.into_inner(), begun, peer, plan)
+                    .await;
             } else {
                 debug!("client {peer} left during its upgrade");
             }
@@ -256,7 +287,11 @@ impl State {
     }
 
     async fn serve_socket(&self, stream: TcpStream, begun: Vec<u8>, peer: IpAddr, plan: Plan) {
-        let gate = if plan.last.is_some() { Gate::held() } else { Gate::Open };
+        let gate = if plan.last.is_some() {
+            Gate::held()
+        } else {
+            Gate::Open
+        };
         let socket = Arc::new(Socket::new(stream, peer, plan.routes, plan.expires, gate));
         let end = match self.hub.register(&socket) {
             Err(full) => {
@@ -276,10 +311,15 @@ impl State {
                 } else if self.config.mode == Mode::Realtime && !self.health.is_up() {
                     socket.close(CloseCode::Restart, "no subscription");
                 }
-                let catch_up = plan.last.zip(self.streams.as_ref()).zip(socket.routes.first());
+                let catch_up = plan
+                    .last
+                    .zip(self.streams.as_ref())
+                    .zip(socket.routes.first());
                 let catch_up = catch_up.map(|((last, streams), channel)| {
                     let (socket, channel) = (Arc::clone(&socket), Arc::clone(channel));
-                    Box::pin(CatchUp::run(streams, &self.hub, socket, channel, last, position)) as _
+                    Box::pin(CatchUp::run(
+                        streams, &self.hub, socket, channel, last, position,
+                    )) as _
                 });
                 let end = socket.serve(begun, catch_up).await;
                 self.hub.remove(&socket);

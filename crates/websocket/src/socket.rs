@@ -22,7 +22,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
 use crate::frame::{self, Decoder, Incoming};
-use crate::gate::Gate;
+use crate::gate::{Gate, Live};
 
 /// How much is read from a client at a time; what it sends is dropped, so this is not kept.
 const READ: usize = 4096;
@@ -83,14 +83,23 @@ pub(crate) enum Offer {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, peer: IpAddr, routes: Vec<Arc<str>>, expires: Option<f64>, gate: Gate) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: IpAddr,
+        routes: Vec<Arc<str>>,
+        expires: Option<f64>,
+        gate: Gate,
+    ) -> Self {
         Self {
             id: Uuid::new_v4(),
             peer,
             routes,
             expires,
             stream,
-            outbox: Mutex::new(Outbox { gate, ..Outbox::default() }),
+            outbox: Mutex::new(Outbox {
+                gate,
+                ..Outbox::default()
+            }),
             wake: Notify::new(),
             drained: Notify::new(),
             opened: Instant::now(),
@@ -104,12 +113,14 @@ impl Socket {
 
     /// How long ago the client last answered a ping.
     pub(crate) fn silence(&self) -> Duration {
-        self.opened.elapsed().saturating_sub(Duration::from_millis(self.last_pong.load(Ordering::Relaxed)))
+        self.opened.elapsed().saturating_sub(Duration::from_millis(
+            self.last_pong.load(Ordering::Relaxed),
+        ))
     }
 
     /// Hands it a live event; [`Socket::flush`] writes it. `limit` bounds the waiting bytes, 0
     /// does not.
-    pub(crate) fn offer(&self, event: &crate::gate::Live, limit: usize) -> Offer {
+    pub(crate) fn offer(&self, event: &Live<'_>, limit: usize) -> Offer {
         let mut outbox = self.outbox();
         if outbox.ending.is_some() {
             return Offer::Taken;
@@ -235,8 +246,11 @@ impl Socket {
         loop {
             let (interest, ending) = {
                 let outbox = self.outbox();
-                let interest =
-                    if outbox.queue.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+                let interest = if outbox.queue.is_empty() {
+                    Interest::READABLE
+                } else {
+                    Interest::READABLE | Interest::WRITABLE
+                };
                 (interest, outbox.ending)
             };
             match ending {
@@ -290,7 +304,9 @@ impl Socket {
         for incoming in found {
             match incoming {
                 // A client that sends pings but reads no pongs must not make them pile up.
-                Incoming::Ping(payload) if self.outbox().bytes <= LOW_WATER => self.send(frame::pong(&payload)),
+                Incoming::Ping(payload) if self.outbox().bytes <= LOW_WATER => {
+                    self.send(frame::pong(&payload));
+                }
                 Incoming::Ping(_) => {}
                 Incoming::Pong(payload) => self.pong(&payload, warned),
                 Incoming::Close(payload) => {
@@ -305,12 +321,19 @@ impl Socket {
     }
 
     fn pong(&self, payload: &[u8], warned: &mut bool) {
-        if std::str::from_utf8(payload).ok().and_then(|text| Uuid::try_parse(text).ok()) == Some(self.id) {
+        if std::str::from_utf8(payload)
+            .ok()
+            .and_then(|text| Uuid::try_parse(text).ok())
+            == Some(self.id)
+        {
             let elapsed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.last_pong.store(elapsed, Ordering::Relaxed);
         } else if !std::mem::replace(warned, true) {
             // Once a socket: a client must not be able to fill a disk.
-            warn!("pong received for nonexistent socket {}", String::from_utf8_lossy(payload).escape_debug());
+            warn!(
+                "pong received for nonexistent socket {}",
+                String::from_utf8_lossy(payload).escape_debug()
+            );
         }
     }
 
@@ -326,7 +349,11 @@ impl Socket {
                 if !waiting && decoder.is_none() && !std::mem::replace(&mut ended, true) {
                     let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
                 }
-                let interest = if waiting { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+                let interest = if waiting {
+                    Interest::READABLE | Interest::WRITABLE
+                } else {
+                    Interest::READABLE
+                };
                 let ready = tokio::select! {
                     ready = self.stream.ready(interest) => ready,
                     () = self.wake.notified() => {

@@ -39,8 +39,18 @@ impl Browser {
     fn open(url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
             .args(["--disable-dev-shm-usage", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", folder.path().display()))
             .arg(url)
@@ -49,7 +59,10 @@ impl Browser {
             .process_group(0)
             .spawn()
             .expect("chromium must be installed (Debian's package chromium)");
-        Self { child, _folder: folder }
+        Self {
+            child,
+            _folder: folder,
+        }
     }
 }
 
@@ -61,7 +74,12 @@ impl Drop for Browser {
 }
 
 /// Serves the page with its cookie and notes what it asks for.
-async fn serve(listener: TcpListener, page: String, cookie: String, asked: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    listener: TcpListener,
+    page: String,
+    cookie: String,
+    asked: Arc<Mutex<Vec<String>>>,
+) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
@@ -71,7 +89,11 @@ async fn serve(listener: TcpListener, page: String, cookie: String, asked: Arc<M
                 Err(_) => break,
             }
         }
-        let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_owned();
+        let path = String::from_utf8_lossy(&request)
+            .split(' ')
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
         let body = if path == "/" { page.as_str() } else { "" };
         asked.lock().unwrap().push(path);
         let answer = format!(
@@ -91,12 +113,22 @@ async fn a_browser_that_loses_its_connection_has_every_event_once() {
     let config = json!({"port": free_port()});
     let mut server = Server::start(&redis, config.clone()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+    let url = format!(
+        "http://127.0.0.1:{}/",
+        listener.local_addr().unwrap().port()
+    );
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let cookie = token(&json!({"channel": "browser", "sub": "1"}), SECRET);
     let page = PAGE.replace("PORT", &server.port.to_string());
     tokio::spawn(serve(listener, page, cookie, Arc::clone(&asked)));
-    let asked_for = |path: &str| asked.lock().unwrap().iter().filter(|one| one.as_str() == path).count();
+    let asked_for = |path: &str| {
+        asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|one| one.as_str() == path)
+            .count()
+    };
 
     let _browser = Browser::open(&url);
     eventually("the first connection", async || asked_for("/open") == 1).await;
@@ -116,10 +148,21 @@ async fn a_browser_that_loses_its_connection_has_every_event_once() {
         for job in from + 3..from + 5 {
             publisher.event("browser", &job.to_string()).await.unwrap();
         }
-        eventually("the events since", async || asked_for(&format!("/job/{}", from + 4)) == 1).await;
+        eventually("the events since", async || {
+            asked_for(&format!("/job/{}", from + 4)) == 1
+        })
+        .await;
     }
-    let jobs: Vec<String> =
-        asked.lock().unwrap().iter().filter_map(|path| Some(path.strip_prefix("/job/")?.to_owned())).collect();
-    let expected: Vec<String> = [0..5, 10..15, 20..25].into_iter().flatten().map(|job| job.to_string()).collect();
+    let jobs: Vec<String> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|path| Some(path.strip_prefix("/job/")?.to_owned()))
+        .collect();
+    let expected: Vec<String> = [0..5, 10..15, 20..25]
+        .into_iter()
+        .flatten()
+        .map(|job| job.to_string())
+        .collect();
     assert_eq!(jobs, expected);
 }

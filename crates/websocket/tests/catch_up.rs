@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Redis, Server, connect, event};
+use crate::support::{Redis, Server, connect, event, eventually};
 
 #[tokio::test]
 async fn what_was_missed_comes_to_the_new_socket_only_at_once_and_with_channel_ids() {
@@ -20,11 +20,18 @@ async fn what_was_missed_comes_to_the_new_socket_only_at_once_and_with_channel_i
 
     let mut back = connect(&server, "a", &format!("?last_id={last}")).await;
     let first = back.event().await;
-    assert_eq!((first["id"].as_str(), first["job_id"].as_str()), (Some(second.as_str()), Some("2")));
+    assert_eq!(
+        (first["id"].as_str(), first["job_id"].as_str()),
+        (Some(second.as_str()), Some("2"))
+    );
     assert_eq!(back.jobs(1).await, ["3"]);
     publisher.event("a", "4").await.unwrap();
     assert_eq!(back.jobs(1).await, ["4"]);
-    assert_eq!(stays.jobs(1).await, ["4"], "the other socket gets nothing again");
+    assert_eq!(
+        stays.jobs(1).await,
+        ["4"],
+        "the other socket gets nothing again"
+    );
 }
 
 /// The events of one millisecond, whose sequence runs ahead in the global stream.
@@ -109,6 +116,60 @@ async fn an_event_between_its_two_writes_comes_once() {
     assert_eq!(client.jobs(1).await, ["2"]);
 }
 
+/// One id, two events: the second's in the channel's stream is the first's in the global one.
+#[tokio::test]
+async fn an_id_of_two_events_is_that_of_the_one_the_client_was_sent() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    for (stream, id, job) in [
+        ("a", "99-0", "1"),
+        ("full", "100-0", "1"),
+        ("a", "100-0", "2"),
+        ("full", "101-0", "2"),
+    ] {
+        publisher.add(stream, id, &event("a", job)).await.unwrap();
+    }
+    let read = async || server.metric("ws_events_read").await > 1.5;
+    eventually("that all is past", read).await;
+    // Nobody was sent the second one by a catch-up: it is the first that the client has.
+    assert_eq!(
+        connect(&server, "a", "?last_id=100-0").await.jobs(1).await,
+        ["2"]
+    );
+    // Now somebody was.
+    connect(&server, "a", "?last_id=100-0")
+        .await
+        .nothing_comes()
+        .await;
+}
+
+/// What its writer never brought to the global stream comes by a catch-up, and only once.
+#[tokio::test]
+async fn an_event_of_a_writer_that_died_comes_once_at_most() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    for (stream, id, job) in [
+        ("a", "500-0", "1"),
+        ("full", "500-0", "1"),
+        ("a", "600-0", "orphan"),
+    ] {
+        publisher.add(stream, id, &event("a", job)).await.unwrap();
+    }
+    assert_eq!(
+        connect(&server, "a", "?last_id=500-0").await.jobs(1).await,
+        ["orphan"]
+    );
+    for (stream, id) in [("a", "700-0"), ("full", "700-0")] {
+        publisher.add(stream, id, &event("a", "2")).await.unwrap();
+    }
+    connect(&server, "a", "?last_id=700-0")
+        .await
+        .nothing_comes()
+        .await;
+}
+
 #[tokio::test]
 async fn a_catch_up_waits_for_redis() {
     let mut redis = Redis::start().await;
@@ -117,7 +178,7 @@ async fn a_catch_up_waits_for_redis() {
     redis.connect().await.event("a", "2").await.unwrap();
     redis.kill();
     let mut client = connect(&server, "a", &format!("?last_id={last}")).await;
-    server.logs("catch-up of client 127.0.0.1 waits").await;
+    client.nothing_comes().await;
     redis.run().await;
     redis.connect().await.event("a", "3").await.unwrap();
     assert_eq!(client.jobs(2).await, ["2", "3"]);
@@ -128,7 +189,10 @@ async fn a_catch_up_that_redis_refuses_is_logged_and_the_socket_stays() {
     let redis = Redis::start().await;
     let server = Server::start(&redis, json!({})).await;
     let mut publisher = redis.connect().await;
-    publisher.run(&["SET", "async-events-a", "no stream"]).await.unwrap();
+    publisher
+        .run(&["SET", "async-events-a", "no stream"])
+        .await
+        .unwrap();
     let mut client = connect(&server, "a", "?last_id=1-1").await;
     server.logs("catch-up of client 127.0.0.1 failed").await;
     publisher.add("full", "*", &event("a", "1")).await.unwrap();

@@ -16,19 +16,30 @@ async fn works(server: &Server, redis: &Redis) {
     let id = client.event().await["id"].as_str().unwrap().to_owned();
     publisher.event("a", "2").await.unwrap();
     assert_eq!(client.jobs(1).await, ["2"]);
-    assert_eq!(connect(server, "a", &format!("?last_id={id}")).await.jobs(1).await, ["2"]);
+    assert_eq!(
+        connect(server, "a", &format!("?last_id={id}"))
+            .await
+            .jobs(1)
+            .await,
+        ["2"]
+    );
 }
 
 /// Writes a CA and a server and client certificate; the server's is for `name`.
 fn write_certificates(folder: &Path, name: &str) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "authority of the tests");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
     for (file, name) in [("server", name), ("client", "client.example.org")] {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()])
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
         std::fs::write(folder.join(format!("{file}.pem")), certificate.pem()).unwrap();
         std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).unwrap();
     }
@@ -67,7 +78,9 @@ async fn tls_checks_the_chain_and_the_name() {
     let ca = redis.folder().join("ca.pem");
     works(&over_tls(port, json!({"caFile": ca})).await, &redis).await;
     let untrusting = over_tls(port, json!({})).await;
-    untrusting.logs("invalid peer certificate: UnknownIssuer").await;
+    untrusting
+        .logs("invalid peer certificate: UnknownIssuer")
+        .await;
     assert_eq!(untrusting.status("/ready").await, 503);
     // The variables of Node.js.
     let settings = json!({
@@ -84,13 +97,30 @@ async fn tls_checks_the_chain_and_the_name() {
 async fn the_name_check_can_be_switched_off_but_not_the_chain() {
     let (redis, port) = tls_redis("redis.example.org", false).await;
     let ca = redis.folder().join("ca.pem");
-    over_tls(port, json!({"caFile": ca})).await.logs("certificate not valid for name").await;
-    works(&over_tls(port, json!({"caFile": ca, "validateHostname": false})).await, &redis).await;
-    over_tls(port, json!({"validateHostname": false})).await.logs("UnknownIssuer").await;
+    over_tls(port, json!({"caFile": ca}))
+        .await
+        .logs("certificate not valid for name")
+        .await;
+    works(
+        &over_tls(port, json!({"caFile": ca, "validateHostname": false})).await,
+        &redis,
+    )
+    .await;
+    over_tls(port, json!({"validateHostname": false}))
+        .await
+        .logs("UnknownIssuer")
+        .await;
     // A certificate that is trusted itself, as a self-signed one is.
     let own = redis.folder().join("server.pem");
-    works(&over_tls(port, json!({"caFile": own, "validateHostname": false})).await, &redis).await;
-    over_tls(port, json!({"caFile": own})).await.logs("certificate not valid for name").await;
+    works(
+        &over_tls(port, json!({"caFile": own, "validateHostname": false})).await,
+        &redis,
+    )
+    .await;
+    over_tls(port, json!({"caFile": own}))
+        .await
+        .logs("certificate not valid for name")
+        .await;
 }
 
 #[tokio::test]
@@ -108,23 +138,47 @@ async fn a_client_certificate_is_shown() {
 async fn a_unix_socket_is_a_way_too() {
     let redis = Redis::start_with(&["--unixsocket", "{dir}/redis.sock"]).await;
     let path = redis.folder().join("redis.sock");
-    works(&Server::start_unready(1, json!({"redis": {"path": path}}), &[]).await, &redis).await;
+    works(
+        &Server::start_unready(1, json!({"redis": {"path": path}}), &[]).await,
+        &redis,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
     let redis = Redis::start_with(&["--requirepass", "the password"]).await;
-    let start = async |settings: Value| Server::start_unready(redis.port, json!({"redis": settings}), &[]).await;
+    let start = async |settings: Value| {
+        Server::start_unready(redis.port, json!({"redis": settings}), &[]).await
+    };
     works(&start(json!({"password": "the password"})).await, &redis).await;
     start(json!({})).await.logs("NOAUTH").await;
     let wrong = start(json!({"password": "wrong"})).await;
     wrong.logs("authentication failed").await;
     // Without a password the user's name is not sent either.
-    start(json!({"username": "someone"})).await.logs("NOAUTH").await;
+    start(json!({"username": "someone"}))
+        .await
+        .logs("NOAUTH")
+        .await;
     let mut publisher = redis.connect().await;
-    let rights = ["on", ">secret", "~async-events-*", "+xread", "+xrange", "+xrevrange", "+ping"];
-    publisher.run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat()).await.unwrap();
-    works(&start(json!({"username": "websocket", "password": "secret"})).await, &redis).await;
+    let rights = [
+        "on",
+        ">secret",
+        "~async-events-*",
+        "+xread",
+        "+xrange",
+        "+xrevrange",
+        "+ping",
+    ];
+    publisher
+        .run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat())
+        .await
+        .unwrap();
+    works(
+        &start(json!({"username": "websocket", "password": "secret"})).await,
+        &redis,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -146,7 +200,11 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     let second = Redis::start_with(&["--replicaof", "127.0.0.1", &port]).await;
     let mut replica = second.connect().await;
     eventually("replication", async || {
-        let text: String = redis::cmd("INFO").arg("replication").query_async(&mut replica.connection).await.unwrap();
+        let text: String = redis::cmd("INFO")
+            .arg("replication")
+            .query_async(&mut replica.connection)
+            .await
+            .unwrap();
         text.contains("master_link_status:up")
     })
     .await;
@@ -162,13 +220,20 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     assert_eq!(client.jobs(1).await, ["before"]);
     // It is there before the failover, else it isn't Redis's to keep.
     eventually("the replica", async || {
-        let length: u64 = redis::cmd("XLEN").arg("async-events-full").query_async(&mut replica.connection).await.unwrap();
+        let length: u64 = redis::cmd("XLEN")
+            .arg("async-events-full")
+            .query_async(&mut replica.connection)
+            .await
+            .unwrap();
         length == 1
     })
     .await;
     first.kill();
     // A new connection each time: Redis closes all when it changes its role.
-    eventually("the failover", async || second.connect().await.event("a", "after").await.is_ok()).await;
+    eventually("the failover", async || {
+        second.connect().await.event("a", "after").await.is_ok()
+    })
+    .await;
     assert_eq!(client.jobs(1).await, ["after"]);
     server.ready().await;
 }
@@ -187,7 +252,10 @@ async fn start_sentinel(redis_port: u16) -> Redis {
     // Replicas are known only after a while.
     let mut connection = sentinel.connect().await;
     eventually("the sentinel's view", async || {
-        let replicas = connection.run(&["SENTINEL", "replicas", "superset"]).await.unwrap();
+        let replicas = connection
+            .run(&["SENTINEL", "replicas", "superset"])
+            .await
+            .unwrap();
         matches!(replicas, redis::Value::Array(replicas) if !replicas.is_empty())
     })
     .await;

@@ -13,12 +13,23 @@ fn claims(user: u32) -> Value {
 }
 
 async fn connect(server: &Server, claims: &Value, query: &str) -> Client {
-    Client::with_cookie(server.port, query, &format!("superset-ws-token={}", token(claims, SECRET))).await.unwrap()
+    Client::with_cookie(
+        server.port,
+        query,
+        &format!("superset-ws-token={}", token(claims, SECRET)),
+    )
+    .await
+    .unwrap()
 }
 
 async fn publish(redis: &Redis, message: &Value) {
     let text = message.to_string();
-    redis.connect().await.run(&["PUBLISH", "realtime", &text]).await.unwrap();
+    redis
+        .connect()
+        .await
+        .run(&["PUBLISH", "realtime", &text])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -28,12 +39,31 @@ async fn messages_go_to_their_routes() {
     let mut tab = connect(&server, &claims(1), "?tab_id=tab-1").await;
     let mut same = connect(&server, &claims(1), "?tab_id=no%20tab").await;
     let mut other = connect(&server, &claims(2), "").await;
-    eventually("three sockets", async || (server.metric("ws_open_sockets").await - 3.0).abs() < 0.1).await;
+    eventually("three sockets", async || {
+        (server.metric("ws_open_sockets").await - 3.0).abs() < 0.1
+    })
+    .await;
     publish(&redis, &json!({"topic": "t", "scope": "user", "routes": ["user:1", "user:1:tab-1", "user:1"], "payload": 1})).await;
-    publish(&redis, &json!({"topic": "t", "scope": "tab", "routes": ["user:1:tab-1"], "payload": {"n": 2}})).await;
-    publish(&redis, &json!({"topic": "t", "scope": "nobody", "payload": 3})).await;
-    publish(&redis, &json!({"topic": "", "scope": "authenticated_global", "payload": 4})).await;
-    publish(&redis, &json!({"topic": "t", "scope": "authenticated_global", "routes": [], "payload": 5})).await;
+    publish(
+        &redis,
+        &json!({"topic": "t", "scope": "tab", "routes": ["user:1:tab-1"], "payload": {"n": 2}}),
+    )
+    .await;
+    publish(
+        &redis,
+        &json!({"topic": "t", "scope": "nobody", "payload": 3}),
+    )
+    .await;
+    publish(
+        &redis,
+        &json!({"topic": "", "scope": "authenticated_global", "payload": 4}),
+    )
+    .await;
+    publish(
+        &redis,
+        &json!({"topic": "t", "scope": "authenticated_global", "routes": [], "payload": 5}),
+    )
+    .await;
     assert_eq!(tab.text().await, r#"{"topic":"t","payload":1}"#);
     assert_eq!(tab.text().await, r#"{"topic":"t","payload":{"n":2}}"#);
     assert_eq!(tab.text().await, r#"{"topic":"t","payload":5}"#);
@@ -49,25 +79,47 @@ async fn without_redis_sockets_close_with_1012_and_upgrades_are_refused() {
     let server = Server::start(&redis, json!({"mode": "realtime"})).await;
     let mut client = connect(&server, &claims(1), "").await;
     redis.kill();
-    assert_eq!(client.closed().await.map(|(code, _)| code), Some(CloseCode::Restart));
-    assert_eq!((server.status("/health").await, server.status("/ready").await), (200, 503));
+    assert_eq!(
+        client.closed().await.map(|(code, _)| code),
+        Some(CloseCode::Restart)
+    );
+    assert_eq!(
+        (
+            server.status("/health").await,
+            server.status("/ready").await
+        ),
+        (200, 503)
+    );
     let cookie = format!("superset-ws-token={}", token(&claims(1), SECRET));
     match Client::with_cookie(server.port, "", &cookie).await {
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => assert_eq!(response.status(), 503),
+        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+            assert_eq!(response.status(), 503);
+        }
         _ => panic!("an upgrade without Redis"),
     }
     redis.run().await;
     server.ready().await;
     let mut client = connect(&server, &claims(1), "").await;
-    eventually("a socket", async || server.metric("ws_open_sockets").await > 0.5).await;
-    publish(&redis, &json!({"topic": "t", "scope": "x", "routes": ["user:1"], "payload": []})).await;
+    eventually("a socket", async || {
+        server.metric("ws_open_sockets").await > 0.5
+    })
+    .await;
+    publish(
+        &redis,
+        &json!({"topic": "t", "scope": "x", "routes": ["user:1"], "payload": []}),
+    )
+    .await;
     assert_eq!(client.text().await, r#"{"topic":"t","payload":[]}"#);
 }
 
 #[tokio::test]
 async fn sockets_end_with_their_token() {
     let redis = Redis::start().await;
-    let server = Server::start(&redis, json!({"mode": "realtime", "pingSocketsIntervalMs": 100})).await;
+    let server = Server::start(
+        &redis,
+        json!({"mode": "realtime", "pingSocketsIntervalMs": 100}),
+    )
+    .await;
     let mut short = claims(1);
     short["exp"] = json!(now() / 1000 + 2);
     let mut ends = connect(&server, &short, "").await;
@@ -80,8 +132,16 @@ async fn sockets_end_with_their_token() {
 
 #[tokio::test]
 async fn tokens_of_streams_are_refused_and_the_flag_wins() {
-    let server = Server::start_unready(free_port(), json!({"mode": "streams"}), &["--mode", "realtime"]).await;
-    let cookie = format!("superset-ws-token={}", token(&json!({"channel": "user:1"}), SECRET));
+    let server = Server::start_unready(
+        free_port(),
+        json!({"mode": "streams"}),
+        &["--mode", "realtime"],
+    )
+    .await;
+    let cookie = format!(
+        "superset-ws-token={}",
+        token(&json!({"channel": "user:1"}), SECRET)
+    );
     assert!(Client::with_cookie(server.port, "", &cookie).await.is_err());
     let redis = Redis::start().await;
     let server = Server::start(&redis, json!({"mode": "realtime"})).await;

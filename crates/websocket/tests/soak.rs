@@ -29,7 +29,10 @@ struct Channel {
 type Book = Arc<Mutex<HashMap<String, Channel>>>;
 
 fn seconds() -> u64 {
-    std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+    std::env::var("SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(30)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,7 +54,10 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     for index in 0..5 {
         slow.push(connect(&server, &format!("channel-{index}"), "").await);
     }
-    let idle_sockets = std::env::var("SOAK_IDLE_SOCKETS").ok().and_then(|text| text.parse().ok()).unwrap_or(0_usize);
+    let idle_sockets = std::env::var("SOAK_IDLE_SOCKETS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0_usize);
     for index in 0..idle_sockets {
         let client = connect(&server, &format!("idle-{index}"), "").await;
         tokio::spawn(async move { client.socket.for_each(|_| async {}).await });
@@ -88,7 +94,10 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     // What is resident settles after the first rounds.
     let (early, late) = memory.split_at(memory.len() / 2);
     let (early, late) = (early.iter().max().unwrap(), late.iter().max().unwrap());
-    assert!(*late < early + early / 4, "resident memory grows: {memory:?} KiB");
+    assert!(
+        *late < early + early / 4,
+        "resident memory grows: {memory:?} KiB"
+    );
 }
 
 impl Channel {
@@ -103,10 +112,22 @@ impl Channel {
 
     /// All that arrived was sent, in that order and once.
     fn judge(&self, name: &str) {
-        let places: HashMap<&str, usize> =
-            self.sent.iter().enumerate().map(|(place, (job, _))| (job.as_str(), place)).collect();
-        let order: Vec<usize> = self.received.iter().map(|job| places[job.as_str()]).collect();
-        assert!(order.windows(2).all(|pair| pair[0] < pair[1]), "{name}: twice or out of order: {:?}", self.received);
+        let places: HashMap<&str, usize> = self
+            .sent
+            .iter()
+            .enumerate()
+            .map(|(place, (job, _))| (job.as_str(), place))
+            .collect();
+        let order: Vec<usize> = self
+            .received
+            .iter()
+            .map(|job| places[job.as_str()])
+            .collect();
+        assert!(
+            order.windows(2).all(|pair| pair[0] < pair[1]),
+            "{name}: twice or out of order: {:?}",
+            self.received
+        );
     }
 }
 
@@ -119,7 +140,12 @@ async fn write(redis_port: u16, book: Book, stop: Arc<AtomicBool>) {
         }
         let channel = format!("channel-{}", number % CLIENTS);
         let job = number.to_string();
-        book.lock().unwrap().entry(channel.clone()).or_default().sent.push((job.clone(), false));
+        book.lock()
+            .unwrap()
+            .entry(channel.clone())
+            .or_default()
+            .sent
+            .push((job.clone(), false));
         if publisher.is_none() {
             publisher = Redis::connect_to(redis_port).await.ok();
         }
@@ -128,7 +154,12 @@ async fn write(redis_port: u16, book: Book, stop: Arc<AtomicBool>) {
             None => false,
         };
         if written {
-            if let Some(last) = book.lock().unwrap().get_mut(&channel).and_then(|channel| channel.sent.last_mut()) {
+            if let Some(last) = book
+                .lock()
+                .unwrap()
+                .get_mut(&channel)
+                .and_then(|channel| channel.sent.last_mut())
+            {
                 last.1 = true;
             }
         } else {
@@ -141,22 +172,41 @@ async fn write(redis_port: u16, book: Book, stop: Arc<AtomicBool>) {
 /// Comes with its last id, reads for a while, leaves in one way or another, again and again.
 async fn read(port: u16, index: usize, book: Book, stop: Arc<AtomicBool>) {
     let channel = format!("channel-{index}");
-    let cookie = format!("async-token={}", token(&json!({"channel": channel}), SECRET));
+    let cookie = format!(
+        "async-token={}",
+        token(&json!({"channel": channel}), SECRET)
+    );
     // Before its first event a browser has no id; this one asks for all.
     let mut last = "0-0".to_owned();
     for round in 0.. {
-        let Ok(mut client) = Client::with_cookie(port, &format!("?last_id={last}"), &cookie).await else {
+        let Ok(mut client) = Client::with_cookie(port, &format!("?last_id={last}"), &cookie).await
+        else {
             sleep(Duration::from_millis(50)).await;
             continue;
         };
         let stay = Duration::from_millis(100 + (index as u64 * 37 + round * 211) % 1500);
-        let leave = Instant::now() + if stop.load(Ordering::Relaxed) { Duration::from_secs(30) } else { stay };
-        while let Ok(Some(Ok(message))) = timeout(leave.saturating_duration_since(Instant::now()), client.socket.next()).await {
+        let leave = Instant::now()
+            + if stop.load(Ordering::Relaxed) {
+                Duration::from_secs(30)
+            } else {
+                stay
+            };
+        while let Ok(Some(Ok(message))) = timeout(
+            leave.saturating_duration_since(Instant::now()),
+            client.socket.next(),
+        )
+        .await
+        {
             if let Message::Text(text) = message {
                 let event: serde_json::Value = serde_json::from_str(&text).unwrap();
                 event["id"].as_str().unwrap().clone_into(&mut last);
                 let job = event["job_id"].as_str().unwrap().to_owned();
-                book.lock().unwrap().entry(channel.clone()).or_default().received.push(job);
+                book.lock()
+                    .unwrap()
+                    .entry(channel.clone())
+                    .or_default()
+                    .received
+                    .push(job);
             }
         }
         if round % 2 == 0 {
@@ -167,6 +217,9 @@ async fn read(port: u16, index: usize, book: Book, stop: Arc<AtomicBool>) {
 
 fn resident_kib(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -81,7 +81,8 @@ impl Key {
             (Self::Shared(key), Algorithm::Hmac(jwa))
             | (Self::Rsa(key), Algorithm::Rsa(jwa))
             | (Self::Ecdsa(key), Algorithm::Ecdsa(jwa)) => {
-                jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, jwa).unwrap_or(false)
+                jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, jwa)
+                    .unwrap_or(false)
             }
             (Self::P521(key), Algorithm::Es512) => URL_SAFE_NO_PAD
                 .decode(signature)

@@ -72,9 +72,15 @@ impl Verifier {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let secrets = [&config.secret, &config.previous_secret];
-        let keys: Vec<_> =
-            secrets.into_iter().filter(|secret| !secret.is_empty()).map(|secret| Key::new(secret.expose())).collect();
-        if !algorithms.iter().any(|algorithm| keys.iter().any(|key| key.fits(*algorithm))) {
+        let keys: Vec<_> = secrets
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .map(|secret| Key::new(secret.expose()))
+            .collect();
+        if !algorithms
+            .iter()
+            .any(|algorithm| keys.iter().any(|key| key.fits(*algorithm)))
+        {
             return Err(ConfigError::Conflict(
                 "jwtSecret fits none of jwtAlgorithms: HS need a shared secret, RS, ES and PS a public key as PEM",
             ));
@@ -89,9 +95,17 @@ impl Verifier {
     }
 
     /// Judges the token among the values of a request's `Cookie` headers.
-    pub(crate) fn identify<'a>(&self, cookies: impl Iterator<Item = &'a str>) -> Result<Identity, Denied> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let token = find_cookie(cookies, &self.cookie).filter(|token| !token.is_empty()).ok_or(Denied::Absent)?;
+    pub(crate) fn identify<'a>(
+        &self,
+        cookies: impl Iterator<Item = &'a str>,
+    ) -> Result<Identity, Denied> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let token = find_cookie(cookies, &self.cookie)
+            .filter(|token| !token.is_empty())
+            .ok_or(Denied::Absent)?;
         #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
         self.judge(&token, now as f64)
     }
@@ -99,14 +113,24 @@ impl Verifier {
     /// Judges a token at a time in whole seconds since 1970.
     fn judge(&self, token: &str, now: f64) -> Result<Identity, Denied> {
         let (message, signature) = token.rsplit_once('.').ok_or(Denied::Malformed)?;
-        let (header, payload) = message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or(Denied::Malformed)?;
+        let (header, payload) = message
+            .split_once('.')
+            .filter(|(_, rest)| !rest.contains('.'))
+            .ok_or(Denied::Malformed)?;
         let header = decode(header)?;
         let header = Value::parse(&header).map_err(|_| Denied::Malformed)?;
-        let name = header.get("alg").and_then(Value::to_text).ok_or(Denied::Malformed)?;
+        let name = header
+            .get("alg")
+            .and_then(Value::to_text)
+            .ok_or(Denied::Malformed)?;
         let algorithm = Algorithm::parse(&name)
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or(Denied::Algorithm)?;
-        if !self.keys.iter().any(|key| key.verify(algorithm, message, signature)) {
+        if !self
+            .keys
+            .iter()
+            .any(|key| key.verify(algorithm, message, signature))
+        {
             return Err(Denied::Signature);
         }
         let payload = decode(payload)?;
@@ -124,7 +148,10 @@ impl Verifier {
             return Err(Denied::Expired);
         }
         match self.mode {
-            Mode::Streams => Ok(Identity { channel: stream_channel(&claims, &self.channel_claim)?, expires: None }),
+            Mode::Streams => Ok(Identity {
+                channel: stream_channel(&claims, &self.channel_claim)?,
+                expires: None,
+            }),
             Mode::Realtime => Ok(Identity {
                 channel: principal_channel(&claims)?,
                 expires: Some(expires.ok_or(Denied::Claim("exp"))?),
@@ -134,7 +161,9 @@ impl Verifier {
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Denied> {
-    URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).map_err(|_| Denied::Malformed)
+    URL_SAFE_NO_PAD
+        .decode(part.trim_end_matches('='))
+        .map_err(|_| Denied::Malformed)
 }
 
 /// The claim that names the channel, if it is truthy; a number is the same channel as its text.
@@ -142,7 +171,10 @@ fn stream_channel(claims: &Value<'_>, name: &str) -> Result<String, Denied> {
     match claims.get(name) {
         Some(Value::Bool(false) | Value::Null) | None => None,
         Some(Value::Number(number)) if *number == 0.0 => None,
-        Some(value) => value.to_text().filter(|text| !text.is_empty()).map(Cow::into_owned),
+        Some(value) => value
+            .to_text()
+            .filter(|text| !text.is_empty())
+            .map(Cow::into_owned),
     }
     .ok_or(Denied::NoChannel)
 }
@@ -169,19 +201,31 @@ fn principal_channel(claims: &Value<'_>) -> Result<String, Denied> {
         "guest" => channel == subject && subject.starts_with("guest:"),
         _ => return Err(Denied::Claim("principal_type")),
     };
-    if fits { Ok(channel.to_owned()) } else { Err(Denied::Claim("channel")) }
+    if fits {
+        Ok(channel.to_owned())
+    } else {
+        Err(Denied::Claim("channel"))
+    }
 }
 
 /// The first cookie of that name as the npm package `cookie` reads it: quotes stripped,
 /// percent-decoded where that gives UTF-8.
 fn find_cookie<'a>(headers: impl Iterator<Item = &'a str>, name: &str) -> Option<Cow<'a, str>> {
-    headers.flat_map(|header| header.split(';')).find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        if key.trim() != name {
-            return None;
-        }
-        let value = value.trim();
-        let value = value.strip_prefix('"').map_or(value, |inner| inner.strip_suffix('"').unwrap_or(inner));
-        Some(percent_decode_str(value).decode_utf8().unwrap_or(Cow::Borrowed(value)))
-    })
+    headers
+        .flat_map(|header| header.split(';'))
+        .find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            if key.trim() != name {
+                return None;
+            }
+            let value = value.trim();
+            let value = value
+                .strip_prefix('"')
+                .map_or(value, |inner| inner.strip_suffix('"').unwrap_or(inner));
+            Some(
+                percent_decode_str(value)
+                    .decode_utf8()
+                    .unwrap_or(Cow::Borrowed(value)),
+            )
+        })
 }

@@ -10,8 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use sources::Source;
 use sources::Settings;
+pub use sources::Source;
 use thiserror::Error;
 
 /// The file that is read when none is named, if it exists.
@@ -74,9 +74,12 @@ impl ConfigError {
     /// What the operator can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ConfigError::Read { .. } => Some("check the path given to --config and who may read it".to_owned()),
+            ConfigError::Read { .. } => {
+                Some("check the path given to --config and who may read it".to_owned())
+            }
             ConfigError::ShortSecret => Some(
-                "set jwtSecret (or JWT_SECRET) to Superset's GLOBAL_ASYNC_QUERIES_JWT_SECRET".to_owned(),
+                "set jwtSecret (or JWT_SECRET) to Superset's GLOBAL_ASYNC_QUERIES_JWT_SECRET"
+                    .to_owned(),
             ),
             ConfigError::Value { .. } | ConfigError::Choice { .. } => {
                 Some("--check-config shows every key and where its value comes from".to_owned())
@@ -309,28 +312,49 @@ impl Config {
     ) -> Result<Loaded, ConfigError> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let root = match std::fs::read(path) {
-            Ok(bytes) => Some(
-                serde_json::from_slice(&bytes)
-                    .map_err(|source| ConfigError::Syntax { file: path.to_owned(), source })?,
-            ),
+            Ok(bytes) => {
+                Some(
+                    serde_json::from_slice(&bytes).map_err(|source| ConfigError::Syntax {
+                        file: path.to_owned(),
+                        source,
+                    })?,
+                )
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => None,
-            Err(source) => return Err(ConfigError::Read { file: path.to_owned(), source }),
+            Err(source) => {
+                return Err(ConfigError::Read {
+                    file: path.to_owned(),
+                    source,
+                });
+            }
         };
-        let mut settings = Settings::merge(root.as_ref().map(|root| (path, root)), environment, flags)?;
-        let mode = choose(&settings, "mode", "streams or realtime", &[
-            ("streams", Mode::Streams),
-            ("realtime", Mode::Realtime),
-        ])?;
+        let mut settings =
+            Settings::merge(root.as_ref().map(|root| (path, root)), environment, flags)?;
+        let mode = choose(
+            &settings,
+            "mode",
+            "streams or realtime",
+            &[("streams", Mode::Streams), ("realtime", Mode::Realtime)],
+        )?;
         if mode == Mode::Realtime {
             settings.set_default("jwtCookieName", "superset-ws-token");
         }
         let mut config = Config::from_settings(&settings, mode)?;
-        if environment.get("NODE_TLS_REJECT_UNAUTHORIZED").is_some_and(|value| value == "0") {
+        if environment
+            .get("NODE_TLS_REJECT_UNAUTHORIZED")
+            .is_some_and(|value| value == "0")
+        {
             config.redis.tls.verify = false;
-            settings.warnings.push("NODE_TLS_REJECT_UNAUTHORIZED=0: Redis's certificate is not checked".to_owned());
+            settings.warnings.push(
+                "NODE_TLS_REJECT_UNAUTHORIZED=0: Redis's certificate is not checked".to_owned(),
+            );
         }
         let rendered = settings.render();
-        Ok(Loaded { config, warnings: settings.warnings, rendered })
+        Ok(Loaded {
+            config,
+            warnings: settings.warnings,
+            rendered,
+        })
     }
 
     fn from_settings(settings: &Settings, mode: Mode) -> Result<Self, ConfigError> {
@@ -338,19 +362,27 @@ impl Config {
         let count = |path| usize::try_from(settings.number(path)).unwrap_or(usize::MAX);
         let port = |path| u16::try_from(settings.number(path)).unwrap_or_default();
         let secret = |path| Secret(settings.text(path));
-        let file = |path| Some(settings.text(path)).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let file = |path| {
+            Some(settings.text(path))
+                .filter(|name| !name.is_empty())
+                .map(PathBuf::from)
+        };
         let config = Config {
             host: settings.text("host"),
             port: port("port"),
             mode,
-            refusal: choose(settings, "refusal", "status or destroy", &[
-                ("status", Refusal::Status),
-                ("destroy", Refusal::Destroy),
-            ])?,
+            refusal: choose(
+                settings,
+                "refusal",
+                "status or destroy",
+                &[("status", Refusal::Status), ("destroy", Refusal::Destroy)],
+            )?,
             shutdown_timeout: millis("shutdownTimeoutMs"),
             log: LogConfig {
                 level: settings.text("logLevel"),
-                file: settings.bool("logToFile").then(|| PathBuf::from(settings.text("logFilename"))),
+                file: settings
+                    .bool("logToFile")
+                    .then(|| PathBuf::from(settings.text("logFilename"))),
             },
             jwt: JwtConfig {
                 algorithms: settings.list("jwtAlgorithms"),
@@ -405,10 +437,14 @@ impl Config {
             },
         };
         if config.redis.path.is_some() && (config.redis.ssl || !config.redis.sentinels.is_empty()) {
-            return Err(ConfigError::Conflict("redis.path excludes redis.ssl and redis.sentinels"));
+            return Err(ConfigError::Conflict(
+                "redis.path excludes redis.ssl and redis.sentinels",
+            ));
         }
         if config.redis.tls.cert_file.is_some() != config.redis.tls.key_file.is_some() {
-            return Err(ConfigError::Conflict("redis.certFile and redis.keyFile need each other"));
+            return Err(ConfigError::Conflict(
+                "redis.certFile and redis.keyFile need each other",
+            ));
         }
         Ok(config)
     }
@@ -439,6 +475,10 @@ fn choose<T: Copy>(
     let value = settings.text(key);
     match options.iter().find(|(name, _)| *name == value) {
         Some((_, option)) => Ok(*option),
-        None => Err(ConfigError::Choice { key, value, choices }),
+        None => Err(ConfigError::Choice {
+            key,
+            value,
+            choices,
+        }),
     }
 }

@@ -48,7 +48,10 @@ impl Settings {
         environment: &BTreeMap<String, String>,
         flags: &Flags,
     ) -> Result<Self, ConfigError> {
-        let mut settings = Self { values: BTreeMap::new(), warnings: Vec::new() };
+        let mut settings = Self {
+            values: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
         for key in KEYS {
             let mut current = (key.default(), Source::Default);
             if let Some((path, root)) = file
@@ -69,9 +72,14 @@ impl Settings {
             }
             settings.values.insert(key.path, current);
         }
-        for (path, flag, value) in [("mode", "--mode", &flags.mode), ("refusal", "--refusal", &flags.refusal)] {
+        for (path, flag, value) in [
+            ("mode", "--mode", &flags.mode),
+            ("refusal", "--refusal", &flags.refusal),
+        ] {
             if let Some(value) = value {
-                settings.values.insert(path, (Value::from(value.as_str()), Source::Flag(flag)));
+                settings
+                    .values
+                    .insert(path, (Value::from(value.as_str()), Source::Flag(flag)));
             }
         }
         if let Some((path, root)) = file {
@@ -81,38 +89,59 @@ impl Settings {
     }
 
     pub(super) fn is_default(&self, path: &str) -> bool {
-        self.values.get(path).is_none_or(|(_, source)| *source == Source::Default)
+        self.values
+            .get(path)
+            .is_none_or(|(_, source)| *source == Source::Default)
     }
 
     /// Replaces a default that depends on another key.
     pub(super) fn set_default(&mut self, path: &'static str, value: &str) {
         if self.is_default(path) {
-            self.values.insert(path, (Value::from(value), Source::Default));
+            self.values
+                .insert(path, (Value::from(value), Source::Default));
         }
     }
 
     pub(super) fn text(&self, path: &str) -> String {
-        self.values.get(path).and_then(|(value, _)| value.as_str()).unwrap_or_default().to_owned()
+        self.values
+            .get(path)
+            .and_then(|(value, _)| value.as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     pub(super) fn number(&self, path: &str) -> u64 {
-        self.values.get(path).and_then(|(value, _)| value.as_u64()).unwrap_or_default()
+        self.values
+            .get(path)
+            .and_then(|(value, _)| value.as_u64())
+            .unwrap_or_default()
     }
 
     pub(super) fn bool(&self, path: &str) -> bool {
-        self.values.get(path).and_then(|(value, _)| value.as_bool()).unwrap_or_default()
+        self.values
+            .get(path)
+            .and_then(|(value, _)| value.as_bool())
+            .unwrap_or_default()
     }
 
     pub(super) fn list(&self, path: &str) -> Vec<String> {
-        let Some((Value::Array(items), _)) = self.values.get(path) else { return Vec::new() };
-        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        let Some((Value::Array(items), _)) = self.values.get(path) else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// One line a key: path, value as JSON with secrets masked, source.
     pub(super) fn render(&self) -> String {
         let mut lines = Vec::new();
         for key in KEYS {
-            let Some((value, source)) = self.values.get(key.path) else { continue };
+            let Some((value, source)) = self.values.get(key.path) else {
+                continue;
+            };
             let shown = match (key.kind, value.as_str()) {
                 (Kind::Secret, Some("")) => "\"\" (not set)".to_owned(),
                 (Kind::Secret, _) => "\"********\"".to_owned(),
@@ -129,7 +158,10 @@ fn look_up<'a>(root: &'a Value, key: &Key, file: &Path) -> Result<Option<&'a Val
     let mut value = root;
     for part in key.path.split('.') {
         let Value::Object(members) = value else {
-            let path = key.path.rsplit_once('.').map_or("the whole file", |(parent, _)| parent);
+            let path = key
+                .path
+                .rsplit_once('.')
+                .map_or("the whole file", |(parent, _)| parent);
             return Err(wrong(file, path, "an object"));
         };
         match members.get(part) {
@@ -141,7 +173,11 @@ fn look_up<'a>(root: &'a Value, key: &Key, file: &Path) -> Result<Option<&'a Val
 }
 
 fn wrong(file: &Path, key: &str, wanted: &'static str) -> ConfigError {
-    ConfigError::Value { file: file.to_owned(), key: key.to_owned(), wanted }
+    ConfigError::Value {
+        file: file.to_owned(),
+        key: key.to_owned(),
+        wanted,
+    }
 }
 
 fn from_file(value: &Value, key: &Key, file: &Path) -> Result<Value, ConfigError> {
@@ -158,8 +194,12 @@ fn from_file(value: &Value, key: &Key, file: &Path) -> Result<Value, ConfigError
             number.as_f64().and_then(|number| whole(number, key.kind))
         }
         // Node.js takes "8080" wherever it takes 8080.
-        (Kind::Number | Kind::Interval | Kind::Port, Value::String(text)) => whole(js::number(text), key.kind),
-        (Kind::Text | Kind::Secret, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => Some(value.clone()),
+        (Kind::Number | Kind::Interval | Kind::Port, Value::String(text)) => {
+            whole(js::number(text), key.kind)
+        }
+        (Kind::Text | Kind::Secret, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => {
+            Some(value.clone())
+        }
         (Kind::List, Value::Array(items)) if items.iter().all(Value::is_string) => {
             // Arrays are merged index by index, so a shorter one keeps the default's tail.
             let mut items = items.clone();
@@ -178,9 +218,12 @@ fn from_environment(text: &str, key: &Key) -> Option<Value> {
         Kind::Number | Kind::Interval | Kind::Port => whole(js::number(text), key.kind),
         Kind::Text | Kind::Secret => Some(Value::from(text)),
         Kind::Bool => Some(Value::from(text.to_lowercase() == "true")),
-        Kind::List => {
-            Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
-        }
+        Kind::List => Some(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .collect(),
+        ),
     }
 }
 
@@ -192,12 +235,20 @@ fn whole(number: f64, kind: Kind) -> Option<Value> {
         _ => (0.0, 1e15),
     };
     let rounded = number.round();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within 0 and 1e15")]
-    (least..=most).contains(&rounded).then(|| Value::from(rounded as u64))
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be within 0 and 1e15"
+    )]
+    (least..=most)
+        .contains(&rounded)
+        .then(|| Value::from(rounded as u64))
 }
 
 fn warn_of_unknown(value: &Value, prefix: &str, file: &Path, warnings: &mut Vec<String>) {
-    let Value::Object(members) = value else { return };
+    let Value::Object(members) = value else {
+        return;
+    };
     for (name, member) in members {
         let path = format!("{prefix}{name}");
         let inside = format!("{path}.");

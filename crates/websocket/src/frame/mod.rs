@@ -17,9 +17,22 @@ const MAX_CONTROL: u64 = 125;
 /// The longest frame header, in bytes.
 const MAX_HEADER: usize = 14;
 
-/// An unmasked, final frame: text, ready to be written to any number of sockets.
-pub(crate) fn text(payload: &[u8]) -> Bytes {
-    encode(OpCode::Data(Data::Text), payload)
+/// An unmasked, final frame: text, ready to be written to any number of sockets. `write` appends
+/// the text, which has about `length` bytes.
+pub(crate) fn text(length: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut frame = Vec::with_capacity(MAX_HEADER + length);
+    frame.resize(MAX_HEADER, 0);
+    write(&mut frame);
+    let length = (frame.len() - MAX_HEADER) as u64;
+    let header = FrameHeader {
+        opcode: OpCode::Data(Data::Text),
+        ..FrameHeader::default()
+    };
+    // The header goes right before the text; what is free before it stays unused.
+    let start = MAX_HEADER - header.len(length);
+    // Writing to a slice that is long enough cannot fail.
+    let _ = header.format(length, &mut &mut frame[start..MAX_HEADER]);
+    Bytes::from(frame).slice(start..)
 }
 
 /// A ping frame; the payload must have at most 125 bytes.
@@ -45,7 +58,10 @@ pub(crate) fn close_echo(payload: &[u8]) -> Bytes {
 }
 
 fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
     let mut frame = Vec::with_capacity(payload.len() + MAX_HEADER);
     // Writing to a Vec cannot fail.
     let _ = header.format(payload.len() as u64, &mut frame);
@@ -72,10 +88,16 @@ pub(crate) struct Violation {
 }
 
 const fn breach(reason: &'static str) -> Violation {
-    Violation { code: CloseCode::Protocol, reason }
+    Violation {
+        code: CloseCode::Protocol,
+        reason,
+    }
 }
 
-const INVALID_TEXT: Violation = Violation { code: CloseCode::Invalid, reason: "invalid UTF-8" };
+const INVALID_TEXT: Violation = Violation {
+    code: CloseCode::Invalid,
+    reason: "invalid UTF-8",
+};
 
 /// The state of a client's byte stream between two reads.
 #[derive(Debug, Default)]
@@ -113,7 +135,11 @@ struct Message {
 
 impl Decoder {
     /// Takes the next bytes, unmasking them in place, and appends what they complete to `found`.
-    pub(crate) fn feed(&mut self, mut input: &mut [u8], found: &mut Vec<Incoming>) -> Result<(), Violation> {
+    pub(crate) fn feed(
+        &mut self,
+        mut input: &mut [u8],
+        found: &mut Vec<Incoming>,
+    ) -> Result<(), Violation> {
         loop {
             let frame = match &mut self.frame {
                 Some(frame) => frame,
@@ -125,7 +151,9 @@ impl Decoder {
                     None => return Ok(()),
                 },
             };
-            let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+            let len = usize::try_from(frame.remaining)
+                .unwrap_or(usize::MAX)
+                .min(input.len());
             let (payload, rest) = input.split_at_mut(len);
             for (index, byte) in payload.iter_mut().enumerate() {
                 *byte ^= frame.mask[index % 4];
@@ -145,7 +173,11 @@ impl Decoder {
             self.frame = None;
             match kind {
                 Kind::Data if last => {
-                    if self.message.take().is_some_and(|message| message.partial.1 > 0) {
+                    if self
+                        .message
+                        .take()
+                        .is_some_and(|message| message.partial.1 > 0)
+                    {
                         return Err(INVALID_TEXT);
                     }
                 }
@@ -180,7 +212,9 @@ impl Decoder {
             return Ok(None);
         };
         // The header's length is beyond what earlier reads gave, else they had completed it.
-        let used = usize::try_from(cursor.position()).unwrap_or(available).saturating_sub(before);
+        let used = usize::try_from(cursor.position())
+            .unwrap_or(available)
+            .saturating_sub(before);
         self.header_len = 0;
         self.begin(&header, length).map(|frame| Some((frame, used)))
     }
@@ -193,26 +227,44 @@ impl Decoder {
             return Err(breach("frames must be masked"));
         };
         let kind = match header.opcode {
-            OpCode::Control(_) if !header.is_final => return Err(breach("fragmented control frame")),
-            OpCode::Control(_) if length > MAX_CONTROL => return Err(breach("control frame too long")),
+            OpCode::Control(_) if !header.is_final => {
+                return Err(breach("fragmented control frame"));
+            }
+            OpCode::Control(_) if length > MAX_CONTROL => {
+                return Err(breach("control frame too long"));
+            }
             OpCode::Control(opcode) => Kind::Control(opcode),
             OpCode::Data(Data::Continue) if self.message.is_none() => {
                 return Err(breach("continuation of no message"));
             }
             OpCode::Data(Data::Continue) => Kind::Data,
-            OpCode::Data(_) if self.message.is_some() => return Err(breach("message within a message")),
+            OpCode::Data(_) if self.message.is_some() => {
+                return Err(breach("message within a message"));
+            }
             OpCode::Data(opcode) => {
-                self.message = Some(Message { text: opcode == Data::Text, len: 0, partial: ([0; 4], 0) });
+                self.message = Some(Message {
+                    text: opcode == Data::Text,
+                    len: 0,
+                    partial: ([0; 4], 0),
+                });
                 Kind::Data
             }
         };
         if let (Kind::Data, Some(message)) = (kind, &mut self.message) {
             message.len = message.len.saturating_add(length);
             if message.len > MAX_MESSAGE {
-                return Err(Violation { code: CloseCode::Size, reason: "message too big" });
+                return Err(Violation {
+                    code: CloseCode::Size,
+                    reason: "message too big",
+                });
             }
         }
-        Ok(Frame { kind, last: header.is_final, remaining: length, mask })
+        Ok(Frame {
+            kind,
+            last: header.is_final,
+            remaining: length,
+            mask,
+        })
     }
 }
 
@@ -221,7 +273,9 @@ impl Message {
     fn check(&mut self, mut chunk: &[u8]) -> Result<(), Violation> {
         let (bytes, len) = &mut self.partial;
         while *len > 0 {
-            let Some((byte, rest)) = chunk.split_first() else { return Ok(()) };
+            let Some((byte, rest)) = chunk.split_first() else {
+                return Ok(());
+            };
             chunk = rest;
             let end = usize::from(*len);
             bytes[end] = *byte;
@@ -253,7 +307,9 @@ fn check_close(payload: &[u8]) -> Result<(), Violation> {
             if !CloseCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
                 return Err(breach("invalid close code"));
             }
-            std::str::from_utf8(reason).map(drop).map_err(|_| INVALID_TEXT)
+            std::str::from_utf8(reason)
+                .map(drop)
+                .map_err(|_| INVALID_TEXT)
         }
         [_] => Err(breach("invalid close payload")),
     }

@@ -6,9 +6,16 @@ use tungstenite::protocol::frame::Frame as WireFrame;
 use super::*;
 
 fn masked(opcode: OpCode, last: bool, payload: &[u8]) -> Vec<u8> {
-    let header = FrameHeader { opcode, is_final: last, mask: Some([1, 2, 3, 4]), ..FrameHeader::default() };
+    let header = FrameHeader {
+        opcode,
+        is_final: last,
+        mask: Some([1, 2, 3, 4]),
+        ..FrameHeader::default()
+    };
     let mut out = Vec::new();
-    WireFrame::from_payload(header, payload.to_vec().into()).format(&mut out).unwrap();
+    WireFrame::from_payload(header, payload.to_vec().into())
+        .format(&mut out)
+        .unwrap();
     out
 }
 
@@ -51,7 +58,11 @@ fn control_frames_come_through_between_ignored_messages() {
         Incoming::Close(vec![0x03, 0xe8, b'b', b'y', b'e']),
     ];
     for piece in [1, 2, 3, 7, 13, 14, 15, 1000, wire.len()] {
-        assert_eq!(feed_in_pieces(&wire, piece).unwrap(), expected, "in pieces of {piece}");
+        assert_eq!(
+            feed_in_pieces(&wire, piece).unwrap(),
+            expected,
+            "in pieces of {piece}"
+        );
     }
 }
 
@@ -72,19 +83,39 @@ fn breaches_are_closed_with_their_codes() {
         ("unmasked", plain, CloseCode::Protocol),
         ("nested", nested, CloseCode::Protocol),
         ("reserved bit", rsv, CloseCode::Protocol),
-        ("reserved opcode", vec![0x83, 0x80, 0, 0, 0, 0], CloseCode::Protocol),
-        ("lone continuation", client(CONTINUE, b""), CloseCode::Protocol),
+        (
+            "reserved opcode",
+            vec![0x83, 0x80, 0, 0, 0, 0],
+            CloseCode::Protocol,
+        ),
+        (
+            "lone continuation",
+            client(CONTINUE, b""),
+            CloseCode::Protocol,
+        ),
         ("long ping", client(PING, &[0; 126]), CloseCode::Protocol),
         ("split ping", masked(PING, false, b""), CloseCode::Protocol),
         ("one-byte close", client(CLOSE, &[3]), CloseCode::Protocol),
-        ("close 1005", client(CLOSE, &1005_u16.to_be_bytes()), CloseCode::Protocol),
+        (
+            "close 1005",
+            client(CLOSE, &1005_u16.to_be_bytes()),
+            CloseCode::Protocol,
+        ),
         ("bad text", client(TEXT, &[0xff]), CloseCode::Invalid),
         ("cut text", client(TEXT, &[0xc3]), CloseCode::Invalid),
-        ("bad close reason", client(CLOSE, &[3, 0xe8, 0xff]), CloseCode::Invalid),
+        (
+            "bad close reason",
+            client(CLOSE, &[3, 0xe8, 0xff]),
+            CloseCode::Invalid,
+        ),
         ("huge", huge, CloseCode::Size),
     ] {
         for piece in [1, wire.len()] {
-            assert_eq!(feed_in_pieces(&wire, piece).unwrap_err().code, code, "{what}");
+            assert_eq!(
+                feed_in_pieces(&wire, piece).unwrap_err().code,
+                code,
+                "{what}"
+            );
         }
     }
 }
@@ -99,10 +130,17 @@ fn the_largest_message_is_no_breach() {
 
 #[test]
 fn outgoing_frames_have_the_length_forms_of_the_rfc() {
+    let text = |payload: &[u8]| text(0, |out| out.extend_from_slice(payload));
     assert_eq!(&text(b"hi")[..], [0x81, 2, b'h', b'i']);
     assert_eq!(&text(&[b'x'; 300])[..4], [0x81, 126, 1, 44]);
-    assert_eq!(&text(&vec![b'x'; 70_000])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
-    assert_eq!(&close(CloseCode::Away, "x")[..], [0x88, 3, 0x03, 0xe9, b'x']);
+    assert_eq!(
+        &text(&vec![b'x'; 70_000])[..10],
+        [0x81, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]
+    );
+    assert_eq!(
+        &close(CloseCode::Away, "x")[..],
+        [0x88, 3, 0x03, 0xe9, b'x']
+    );
     assert_eq!(&ping(b"")[..], [0x89, 0]);
     assert_eq!(&pong(b"")[..], [0x8a, 0]);
 }

@@ -127,23 +127,49 @@ pub(crate) struct Link {
 impl Link {
     /// Reads the files for TLS, if it is spoken.
     pub(crate) fn new(config: &RedisConfig) -> Result<Self, LinkError> {
-        let tls = if config.ssl || config.sentinel_ssl { Some(tls::connector(&config.tls)?) } else { None };
-        Ok(Self { config: config.clone(), tls })
+        let tls = if config.ssl || config.sentinel_ssl {
+            Some(tls::connector(&config.tls)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            config: config.clone(),
+            tls,
+        })
     }
 
     /// A connection for commands; responses are waited for without a limit.
     pub(crate) async fn connect(&self) -> Result<Connection, LinkError> {
         let address = self.locate().await?;
         let name = address.to_string();
-        let refused = match self.multiplex(&address, self.config.ssl, &self.credentials()).await {
-            Ok(inner) => return Ok(Connection { inner, address: name }),
+        let refused = match self
+            .multiplex(&address, self.config.ssl, &self.credentials())
+            .await
+        {
+            Ok(inner) => {
+                return Ok(Connection {
+                    inner,
+                    address: name,
+                });
+            }
             Err(error) if is_authentication(&error) => error,
             Err(error) => return Err(error),
         };
         // Redis before 6 refuses AUTH when it has no password; the Node.js server goes on without.
-        let inner = self.multiplex(&address, self.config.ssl, &self.without_password()).await;
-        let Ok(mut connection) = inner.map(|inner| Connection { inner, address: name }) else { return Err(refused) };
-        if connection.query(&cmd("PING"), COMMAND_TIMEOUT).await.is_err() {
+        let inner = self
+            .multiplex(&address, self.config.ssl, &self.without_password())
+            .await;
+        let Ok(mut connection) = inner.map(|inner| Connection {
+            inner,
+            address: name,
+        }) else {
+            return Err(refused);
+        };
+        if connection
+            .query(&cmd("PING"), COMMAND_TIMEOUT)
+            .await
+            .is_err()
+        {
             return Err(refused);
         }
         warn!("Redis has no password set, but one is configured; going on without");
@@ -154,7 +180,10 @@ impl Link {
     pub(crate) async fn subscribe(&self, channel: &str) -> Result<(PubSub, String), LinkError> {
         let address = self.locate().await?;
         let name = address.to_string();
-        let failed = |source| LinkError::Redis { address: name.clone(), source };
+        let failed = |source| LinkError::Redis {
+            address: name.clone(),
+            source,
+        };
         let make = async |info: RedisConnectionInfo| {
             let stream = self.open(&address, self.config.ssl).await?;
             let mut connection = PubSub::new(&info, stream).await.map_err(failed)?;
@@ -163,7 +192,9 @@ impl Link {
         };
         let attempt = async {
             match make(self.credentials()).await {
-                Err(error) if is_authentication(&error) => make(self.without_password()).await.map_err(|_| error),
+                Err(error) if is_authentication(&error) => {
+                    make(self.without_password()).await.map_err(|_| error)
+                }
                 other => other,
             }
         };
@@ -178,7 +209,8 @@ impl Link {
         if self.config.password.is_empty() {
             return info;
         }
-        info.set_username(&self.config.username).set_password(self.config.password.expose())
+        info.set_username(&self.config.username)
+            .set_password(self.config.password.expose())
     }
 
     fn without_password(&self) -> RedisConnectionInfo {
@@ -198,7 +230,10 @@ impl Link {
         for sentinel in &self.config.sentinels {
             match timeout(SENTINEL_TIMEOUT, self.ask(sentinel)).await {
                 Ok(Ok(Some(address))) => return Ok(address),
-                Ok(Ok(None)) => warn!("sentinel {sentinel} doesn't know {}", self.config.sentinel_name),
+                Ok(Ok(None)) => warn!(
+                    "sentinel {sentinel} doesn't know {}",
+                    self.config.sentinel_name
+                ),
                 Ok(Err(error)) => warn!("sentinel {sentinel} is of no help: {}", error.chain()),
                 Err(_) => warn!("sentinel {sentinel} doesn't answer"),
             }
@@ -212,7 +247,9 @@ impl Link {
     /// Asks one sentinel for the server's address.
     async fn ask(&self, sentinel: &str) -> Result<Option<Address>, LinkError> {
         let (host, port) = match sentinel.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().unwrap_or(26379)),
+            Some((host, port)) if port.parse::<u16>().is_ok() => {
+                (host, port.parse().unwrap_or(26379))
+            }
             _ => (sentinel, 26379),
         };
         let address = Address::Tcp(host.trim_matches(['[', ']']).to_owned(), port);
@@ -223,13 +260,18 @@ impl Link {
                 info = info.set_username(&self.config.sentinel_username);
             }
         }
-        let mut connection = self.multiplex(&address, self.config.sentinel_ssl, &info).await?;
+        let mut connection = self
+            .multiplex(&address, self.config.sentinel_ssl, &info)
+            .await?;
         let answer: Option<(String, u16)> = cmd("SENTINEL")
             .arg("get-master-addr-by-name")
             .arg(&self.config.sentinel_name)
             .query_async(&mut connection)
             .await
-            .map_err(|source| LinkError::Redis { address: address.to_string(), source })?;
+            .map_err(|source| LinkError::Redis {
+                address: address.to_string(),
+                source,
+            })?;
         Ok(answer.map(|(host, port)| Address::Tcp(host, port)))
     }
 
@@ -244,24 +286,44 @@ impl Link {
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
             let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config)
                 .await
-                .map_err(|source| LinkError::Redis { address: address.to_string(), source })?;
+                .map_err(|source| LinkError::Redis {
+                    address: address.to_string(),
+                    source,
+                })?;
             tokio::spawn(driver);
             Ok(connection)
         };
-        timeout(CONNECT_TIMEOUT, attempt).await.map_err(|_| LinkError::Timeout { address: address.to_string() })?
+        timeout(CONNECT_TIMEOUT, attempt)
+            .await
+            .map_err(|_| LinkError::Timeout {
+                address: address.to_string(),
+            })?
     }
 
     async fn open(&self, address: &Address, ssl: bool) -> Result<Box<dyn Transport>, LinkError> {
-        let failed = |source| LinkError::Connect { address: address.to_string(), source };
+        let failed = |source| LinkError::Connect {
+            address: address.to_string(),
+            source,
+        };
         let (host, stream) = match address {
-            Address::Unix(path) => return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
-            Address::Tcp(host, port) => (host, TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?),
+            Address::Unix(path) => {
+                return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?));
+            }
+            Address::Tcp(host, port) => (
+                host,
+                TcpStream::connect((host.as_str(), *port))
+                    .await
+                    .map_err(failed)?,
+            ),
         };
         stream.set_nodelay(true).map_err(failed)?;
         match &self.tls {
             Some(connector) if ssl => {
-                let name = rustls::pki_types::ServerName::try_from(host.clone()).map_err(|error| failed(std::io::Error::other(error)))?;
-                Ok(Box::new(connector.connect(name, stream).await.map_err(failed)?))
+                let name = rustls::pki_types::ServerName::try_from(host.clone())
+                    .map_err(|error| failed(std::io::Error::other(error)))?;
+                Ok(Box::new(
+                    connector.connect(name, stream).await.map_err(failed)?,
+                ))
             }
             _ => Ok(Box::new(stream)),
         }
@@ -281,17 +343,26 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Runs a command that answers within `limit`.
-    pub(crate) async fn query(&mut self, command: &Cmd, limit: Duration) -> Result<Value, LinkError> {
+    pub(crate) async fn query(
+        &mut self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<Value, LinkError> {
         match timeout(limit, self.inner.send_packed_command(command)).await {
             Ok(Ok(Value::ServerError(error))) => Err(self.failed(RedisError::from(error))),
             Ok(Ok(value)) => Ok(value),
             Ok(Err(source)) => Err(self.failed(source)),
-            Err(_) => Err(LinkError::Timeout { address: self.address.clone() }),
+            Err(_) => Err(LinkError::Timeout {
+                address: self.address.clone(),
+            }),
         }
     }
 
     fn failed(&self, source: RedisError) -> LinkError {
-        LinkError::Redis { address: self.address.clone(), source }
+        LinkError::Redis {
+            address: self.address.clone(),
+            source,
+        }
     }
 
     /// Where it goes.
@@ -309,7 +380,10 @@ pub(crate) struct Commands {
 
 impl Commands {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, connection: Mutex::new(None) }
+        Self {
+            link,
+            connection: Mutex::new(None),
+        }
     }
 
     /// Runs a command. An error reply keeps the connection, anything else gives it up.
@@ -335,8 +409,14 @@ impl Commands {
 pub(crate) fn is_refusal(error: &LinkError) -> bool {
     match error {
         LinkError::Redis { source, .. } => {
-            let transient = matches!(source.code(), Some("LOADING" | "MASTERDOWN" | "READONLY" | "UNBLOCKED" | "BUSY"));
-            !transient && !source.is_io_error() && !source.is_connection_dropped() && source.code().is_some()
+            let transient = matches!(
+                source.code(),
+                Some("LOADING" | "MASTERDOWN" | "READONLY" | "UNBLOCKED" | "BUSY")
+            );
+            !transient
+                && !source.is_io_error()
+                && !source.is_connection_dropped()
+                && source.code().is_some()
         }
         _ => false,
     }

@@ -3,20 +3,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use tokio_rustls::TlsConnector;
 
 use super::LinkError;
 use crate::config::TlsConfig;
 
 fn unusable(file: &Path, reason: impl std::fmt::Display) -> LinkError {
-    LinkError::TlsFile { file: file.display().to_string(), reason: reason.to_string() }
+    LinkError::TlsFile {
+        file: file.display().to_string(),
+        reason: reason.to_string(),
+    }
 }
 
 /// Makes the side of a TLS connection that a configuration describes.
@@ -29,14 +34,20 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
     }
     for file in config.ca_file.iter().chain(&config.extra_ca_file) {
         for certificate in certificates(file)? {
-            roots.add(certificate.clone()).map_err(|error| unusable(file, error))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| unusable(file, error))?;
             own.push(certificate);
         }
     }
-    let internal = |error: Error| LinkError::TlsFile { file: "(all)".to_owned(), reason: error.to_string() };
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|error| internal(Error::General(error.to_string())))?;
+    let internal = |error: Error| LinkError::TlsFile {
+        file: "(all)".to_owned(),
+        reason: error.to_string(),
+    };
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| internal(Error::General(error.to_string())))?;
     let verifier = Lenient {
         inner: verifier,
         provider: Arc::clone(&provider),
@@ -51,7 +62,8 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
         .with_custom_certificate_verifier(Arc::new(verifier));
     let client = match (&config.cert_file, &config.key_file) {
         (Some(certificate), Some(key)) => {
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
+            let private =
+                PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
             builder
                 .with_client_auth_cert(certificates(certificate)?, private)
                 .map_err(|error| unusable(certificate, error))?
@@ -66,7 +78,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, LinkError> 
         .map_err(|error| unusable(file, error))?
         .collect::<Result<_, _>>()
         .map_err(|error| unusable(file, error))?;
-    if found.is_empty() { Err(unusable(file, "it holds no certificate")) } else { Ok(found) }
+    if found.is_empty() {
+        Err(unusable(file, "it holds no certificate"))
+    } else {
+        Ok(found)
+    }
 }
 
 /// The usual verifier, with the two switches that the Node.js server has.
@@ -90,7 +106,10 @@ impl ServerCertVerifier for Lenient {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        match self
+            .inner
+            .verify_server_cert(certificate, intermediates, name, ocsp, now)
+        {
             // webpki judges the name last: all else was in order.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -112,7 +131,12 @@ impl ServerCertVerifier for Lenient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -121,10 +145,17 @@ impl ServerCertVerifier for Lenient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

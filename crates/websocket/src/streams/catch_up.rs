@@ -6,11 +6,13 @@
 //! apart by their payloads, which are the same in both.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::redis::cmd;
 use bytes::Bytes;
-use tracing::{error, warn};
+use indexmap::IndexSet;
+use tracing::{debug, error};
 
 use super::{Entry, StreamId, Streams, encode, entries, parse};
 use crate::gate::Filter;
@@ -24,6 +26,9 @@ const SLACK: u64 = 1000;
 /// How many entries of a channel are read at a time.
 const PAGE: usize = 200;
 
+/// How many ids of caught-up events are remembered.
+const REMEMBERED: usize = 8192;
+
 /// How often each payload occurs.
 type Prints = HashMap<u64, u32>;
 
@@ -35,6 +40,38 @@ fn take(prints: &mut Prints, print: u64) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+fn holds(prints: &Prints, print: u64) -> bool {
+    prints.get(&print).is_some_and(|left| *left > 0)
+}
+
+/// The ids that catch-ups sent lately, by their channels.
+pub(super) struct Sent {
+    hashes: RandomState,
+    ids: Mutex<IndexSet<u64>>,
+}
+
+impl Sent {
+    pub(super) fn new() -> Self {
+        Self {
+            hashes: RandomState::new(),
+            ids: Mutex::default(),
+        }
+    }
+
+    fn note(&self, channel: &str, id: StreamId) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() >= REMEMBERED {
+            ids.drain(..REMEMBERED / 2);
+        }
+        ids.insert(self.hashes.hash_one((channel, id)));
+    }
+
+    fn holds(&self, channel: &str, id: StreamId) -> bool {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.contains(&self.hashes.hash_one((channel, id)))
     }
 }
 
@@ -51,6 +88,8 @@ pub(crate) struct CatchUp {
     /// What the global stream has from shortly before `last` up to it: the client has that, if it
     /// had `last` by live.
     received: Option<Received>,
+    /// What the global stream has shortly after `last`, as far as it was handed out.
+    later: Option<Prints>,
     /// What the global stream has from shortly before `position` up to it: it won't come by live.
     past: Option<Prints>,
     /// What the client has and will come by live.
@@ -80,7 +119,10 @@ impl CatchUp {
             Some(position) => position,
             None => hub.start().await,
         };
-        let first = StreamId { ms: last.ms.min(position.ms).saturating_sub(SLACK), seq: 0 };
+        let first = StreamId {
+            ms: last.ms.min(position.ms).saturating_sub(SLACK),
+            seq: 0,
+        };
         let mut this = Self {
             socket,
             channel,
@@ -89,6 +131,7 @@ impl CatchUp {
             next: first,
             frames: Vec::new(),
             received: None,
+            later: None,
             past: None,
             repeats: Prints::new(),
             floor: StreamId::default(),
@@ -107,12 +150,21 @@ impl CatchUp {
                     this.socket.drained().await;
                 }
                 Err(error) if is_refusal(&error) => {
-                    error!("catch-up of client {} failed: {}", this.socket.peer, error.chain());
+                    error!(
+                        "catch-up of client {} failed: {}",
+                        this.socket.peer,
+                        error.chain()
+                    );
                     break;
                 }
                 Err(error) => {
                     failures += 1;
-                    warn!("catch-up of client {} waits: {}", this.socket.peer, error.chain());
+                    // The reader says it already, and louder.
+                    debug!(
+                        "catch-up of client {} waits: {}",
+                        this.socket.peer,
+                        error.chain()
+                    );
                     tokio::time::sleep(backoff(failures)).await;
                 }
             }
@@ -126,20 +178,25 @@ impl CatchUp {
     async fn page(&mut self, streams: &Streams) -> Result<bool, LinkError> {
         let _permit = streams.pages.acquire().await;
         let mut command = cmd("XRANGE");
-        command.arg(streams.key(&self.channel)).arg(self.next.to_string()).arg("+").arg("COUNT").arg(PAGE);
+        command
+            .arg(streams.key(&self.channel))
+            .arg(self.next.to_string())
+            .arg("+")
+            .arg("COUNT")
+            .arg(PAGE);
         let page = entries(streams.commands.query(&command).await?);
         let more = page.len() == PAGE;
         for entry in page {
             self.judge(streams, &entry).await?;
-            self.next = match entry.id.seq.checked_add(1) {
-                Some(seq) => StreamId { seq, ..entry.id },
-                None => StreamId { ms: entry.id.ms.saturating_add(1), seq: 0 },
-            };
+            self.next = entry.id.next();
         }
         // Another server was ahead of this one. Only an entry that exists can tell: a last id from
         // nowhere must not silence a socket.
-        if !more && self.last > self.position && self.read_prints(streams, self.last.ms, self.last).await?.1 == Some(self.last) {
-            self.floor = self.last;
+        if !more && self.last > self.position {
+            let (_, end) = self.read_prints(streams, self.last, self.last).await?;
+            if end.is_some() {
+                self.floor = self.last;
+            }
         }
         Ok(more)
     }
@@ -147,21 +204,35 @@ impl CatchUp {
     async fn judge(&mut self, streams: &Streams, entry: &Entry) -> Result<(), LinkError> {
         let print = streams.print(&entry.data);
         let ms = entry.id.ms;
-        // Both are read before either is changed, so that an error leaves all as it was.
+        // All is read before anything is changed, so that an error leaves it as it was.
         if self.received.is_none() && ms <= self.last.ms {
             self.received = Some(self.read_received(streams, ms).await?);
         }
-        if self.past.is_none() && ms <= self.position.ms && ms.saturating_add(SLACK) >= self.position.ms {
-            self.past = Some(self.read_prints(streams, ms, self.position).await?.0);
+        if self.past.is_none()
+            && ms <= self.position.ms
+            && ms.saturating_add(SLACK) >= self.position.ms
+        {
+            self.past = Some(
+                self.read_prints(streams, StreamId { ms, seq: 0 }, self.position)
+                    .await?
+                    .0,
+            );
         }
-        let (has, by_live) = match &mut self.received {
-            Some(received) if received.live && ms <= self.last.ms => {
-                let early = ms.saturating_add(SLACK) < self.last.ms;
-                let has = take(&mut received.prints, print) || early;
-                (has, has)
-            }
-            _ => (entry.id <= self.last, false),
-        };
+        let live = self
+            .received
+            .as_ref()
+            .filter(|received| received.live && ms <= self.last.ms);
+        let near = live.is_some();
+        let unknown = live.is_some_and(|received| !holds(&received.prints, print));
+        let early = ms.saturating_add(SLACK) < self.last.ms;
+        if self.later.is_none() && unknown && !early && entry.id <= self.last {
+            let end = self.last.ms.saturating_add(SLACK);
+            let end = self.position.min(StreamId {
+                ms: end,
+                seq: u64::MAX,
+            });
+            self.later = Some(self.read_prints(streams, self.last.next(), end).await?.0);
+        }
         let to_come = if ms > self.position.ms {
             true
         } else if ms.saturating_add(SLACK) < self.position.ms {
@@ -169,12 +240,27 @@ impl CatchUp {
         } else {
             !self.past.as_mut().is_some_and(|past| take(past, print))
         };
-        if to_come && !by_live {
+        let has = match &mut self.received {
+            Some(received) if received.live && ms <= self.last.ms => {
+                // An event that is before the last one in this stream but after it in the global
+                // one was missed. One that isn't there comes by live, if it is yet to come; if
+                // its writer never got that far, an earlier catch-up had its chance.
+                take(&mut received.prints, print)
+                    || early
+                    || entry.id <= self.last
+                        && !self.later.as_mut().is_some_and(|later| take(later, print))
+            }
+            _ => entry.id <= self.last,
+        };
+        if to_come && !(near && has) {
             *self.repeats.entry(print).or_default() += 1;
         }
         if !has {
             match parse(&entry.data) {
-                Ok(data) => self.frames.push(encode(entry.id, &data)),
+                Ok(data) => {
+                    streams.sent.note(&self.channel, entry.id);
+                    self.frames.push(encode(entry, &data));
+                }
                 Err(reason) => error!("event {} is dropped: {reason}", entry.id),
             }
         }
@@ -182,28 +268,53 @@ impl CatchUp {
     }
 
     async fn read_received(&self, streams: &Streams, from: u64) -> Result<Received, LinkError> {
-        let (prints, end) = self.read_prints(streams, from, self.last).await?;
-        Ok(Received { prints, live: end == Some(self.last) })
+        let (prints, end) = self
+            .read_prints(streams, StreamId { ms: from, seq: 0 }, self.last)
+            .await?;
+        let Some((_, print)) = end.filter(|(id, _)| *id == self.last) else {
+            return Ok(Received {
+                prints,
+                live: false,
+            });
+        };
+        let mut live = true;
+        if streams.sent.holds(&self.channel, self.last) {
+            // The id may be that of another event in the channel's stream, and then the client
+            // has it from there.
+            let mut command = cmd("XRANGE");
+            let id = self.last.to_string();
+            command.arg(streams.key(&self.channel)).arg(&id).arg(&id);
+            let twin = entries(streams.commands.query(&command).await?);
+            live = twin
+                .first()
+                .is_none_or(|twin| streams.print(&twin.data) == print);
+        }
+        Ok(Received { prints, live })
     }
 
-    /// The payloads of this channel in the global stream from a time up to an id, and the id of
-    /// the last.
+    /// The payloads of this channel in the global stream from an id up to another, and the last of
+    /// them.
     async fn read_prints(
         &self,
         streams: &Streams,
-        from: u64,
+        from: StreamId,
         to: StreamId,
-    ) -> Result<(Prints, Option<StreamId>), LinkError> {
+    ) -> Result<(Prints, Option<(StreamId, u64)>), LinkError> {
         let mut command = cmd("XRANGE");
-        command.arg(streams.key("full")).arg(StreamId { ms: from, seq: 0 }.to_string()).arg(to.to_string());
+        command
+            .arg(streams.key("full"))
+            .arg(from.to_string())
+            .arg(to.to_string());
         let mut prints = Prints::new();
         let mut end = None;
         for entry in entries(streams.commands.query(&command).await?) {
-            let own = parse(&entry.data)
-                .is_ok_and(|data| data.get("channel_id").and_then(Value::to_text).as_deref() == Some(&*self.channel));
+            let own = parse(&entry.data).is_ok_and(|data| {
+                data.get("channel_id").and_then(Value::to_text).as_deref() == Some(&*self.channel)
+            });
             if own {
-                *prints.entry(streams.print(&entry.data)).or_default() += 1;
-                end = Some(entry.id);
+                let print = streams.print(&entry.data);
+                *prints.entry(print).or_default() += 1;
+                end = Some((entry.id, print));
             }
         }
         Ok((prints, end))

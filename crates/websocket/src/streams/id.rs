@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The id of a stream entry, in Redis's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct StreamId {
     pub(crate) ms: u64,
     pub(crate) seq: u64,
@@ -13,7 +13,21 @@ impl StreamId {
     /// Reads an id as Redis writes it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (ms, seq) = text.split_once('-')?;
-        Some(Self { ms: digits(ms)?, seq: digits(seq)? })
+        Some(Self {
+            ms: digits(ms)?,
+            seq: digits(seq)?,
+        })
+    }
+
+    /// The least id that comes after.
+    pub(crate) fn next(self) -> Self {
+        match self.seq.checked_add(1) {
+            Some(seq) => Self { seq, ..self },
+            None => Self {
+                ms: self.ms.saturating_add(1),
+                seq: 0,
+            },
+        }
     }
 
     /// Reads the `last_id` of a client. As with the Node.js server a lone time stands for all of
@@ -23,9 +37,15 @@ impl StreamId {
         let ms = digits(parts.next()?)?;
         match parts.next() {
             Some("") => Some(Self { ms, seq: 0 }),
-            Some(seq) => Some(Self { ms, seq: digits(seq)? }),
+            Some(seq) => Some(Self {
+                ms,
+                seq: digits(seq)?,
+            }),
             None => Some(match ms.checked_sub(1) {
-                Some(before) => Self { ms: before, seq: u64::MAX },
+                Some(before) => Self {
+                    ms: before,
+                    seq: u64::MAX,
+                },
                 None => Self::default(),
             }),
         }
@@ -34,7 +54,10 @@ impl StreamId {
 
 /// Digits only: `u64::from_str` would take a sign.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 impl fmt::Display for StreamId {

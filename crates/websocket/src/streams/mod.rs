@@ -7,8 +7,8 @@ mod reader;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ::redis::Value as Reply;
+use bytes::Bytes;
 pub(crate) use catch_up::CatchUp;
 pub(crate) use id::StreamId;
 pub(crate) use reader::read;
@@ -35,13 +35,21 @@ pub(crate) struct Streams {
     pub(crate) commands: Commands,
     link: Arc<Link>,
     prints: RandomState,
+    sent: catch_up::Sent,
     /// Bounds the memory that pages of catch-ups take.
     pages: Semaphore,
 }
 
 impl Streams {
     pub(crate) fn new(config: StreamsConfig, link: Arc<Link>) -> Self {
-        Self { config, commands: Commands::new(Arc::clone(&link)), link, prints: RandomState::new(), pages: Semaphore::new(PAGES) }
+        Self {
+            config,
+            commands: Commands::new(Arc::clone(&link)),
+            link,
+            prints: RandomState::new(),
+            sent: catch_up::Sent::new(),
+            pages: Semaphore::new(PAGES),
+        }
     }
 
     fn key(&self, channel: &str) -> String {
@@ -63,29 +71,40 @@ fn parse(data: &[u8]) -> Result<Value<'_>, &'static str> {
 }
 
 /// The frame of an event, as every socket of its channel gets it.
-fn encode(id: StreamId, data: &Value<'_>) -> Bytes {
-    let mut text = Vec::with_capacity(512);
-    js::write_with_id(&id.to_string(), data, &mut text);
-    frame::text(&text)
+fn encode(entry: &Entry, data: &Value<'_>) -> Bytes {
+    // Written compactly it is seldom longer than it was, but for the id.
+    frame::text(entry.data.len() + 48, |text| {
+        js::write_with_id(&entry.id.to_string(), data, text);
+    })
 }
 
 /// The entries of a reply to XRANGE or XREVRANGE; what isn't one is left out.
 fn entries(reply: Reply) -> Vec<Entry> {
-    let Reply::Array(items) = reply else { return Vec::new() };
+    let Reply::Array(items) = reply else {
+        return Vec::new();
+    };
     items.into_iter().filter_map(entry).collect()
 }
 
 /// The entries of a reply to XREAD of one stream.
 fn entries_of_read(reply: Reply) -> Vec<Entry> {
-    let Reply::Array(streams) = reply else { return Vec::new() };
-    let Some(Reply::Array(mut stream)) = streams.into_iter().next() else { return Vec::new() };
+    let Reply::Array(streams) = reply else {
+        return Vec::new();
+    };
+    let Some(Reply::Array(mut stream)) = streams.into_iter().next() else {
+        return Vec::new();
+    };
     stream.pop().map(entries).unwrap_or_default()
 }
 
 fn entry(reply: Reply) -> Option<Entry> {
-    let Reply::Array(parts) = reply else { return None };
+    let Reply::Array(parts) = reply else {
+        return None;
+    };
     let mut parts = parts.into_iter();
-    let Reply::BulkString(id) = parts.next()? else { return None };
+    let Reply::BulkString(id) = parts.next()? else {
+        return None;
+    };
     let id = StreamId::parse(std::str::from_utf8(&id).ok()?)?;
     let mut data = Vec::new();
     if let Some(Reply::Array(fields)) = parts.next()
@@ -115,7 +134,10 @@ mod tests {
         ])]);
         let found = entries_of_read(reply);
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].id.to_string().as_str(), found[0].data.as_slice()), ("7-1", &b"{}"[..]));
+        assert_eq!(
+            (found[0].id.to_string().as_str(), found[0].data.as_slice()),
+            ("7-1", &b"{}"[..])
+        );
         assert!(entries_of_read(Reply::Nil).is_empty());
     }
 
@@ -123,8 +145,9 @@ mod tests {
         #[test]
         fn any_data_is_an_event_or_an_error(data: Vec<u8>, text in "[\\[\\]{}\",:0-9a-z\\\\]{0,40}") {
             for data in [data.as_slice(), text.as_bytes()] {
-                if let Ok(value) = parse(data) {
-                    let frame = encode(StreamId::default(), &value);
+                let entry = Entry { id: StreamId::default(), data: js::repair(data.to_vec()) };
+                if let Ok(value) = parse(&entry.data) {
+                    let frame = encode(&entry, &value);
                     let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
                     let read = serde_json::from_slice::<serde::de::IgnoredAny>(payload);
                     prop_assert!(read.is_ok());

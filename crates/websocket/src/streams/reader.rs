@@ -64,13 +64,20 @@ async fn read_connection(
     let mut cursor = find_place(streams, &mut connection, hub, place).await?;
     place.cursor = Some(cursor);
     hub.begin(cursor);
-    info!("reading events from Redis at {} after {cursor}", connection.address());
+    info!(
+        "reading events from Redis at {} after {cursor}",
+        connection.address()
+    );
     health.set(true);
     hub.metrics.redis_up.set(1.0);
-    let block = Some(streams.config.block).filter(|block| !block.is_zero()).unwrap_or(LONGEST_BLOCK);
+    let block = Some(streams.config.block)
+        .filter(|block| !block.is_zero())
+        .unwrap_or(LONGEST_BLOCK);
     let mut dirty = Vec::new();
     loop {
-        let reply = connection.query(&read_command(streams, cursor, block), block + GRACE).await?;
+        let reply = connection
+            .query(&read_command(streams, cursor, block), block + GRACE)
+            .await?;
         *failures = 0;
         for entry in entries_of_read(reply) {
             cursor = entry.id;
@@ -118,7 +125,9 @@ async fn find_place(
     let key = streams.key("full");
     let mut command = cmd("XREVRANGE");
     command.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
-    let end = entries(connection.query(&command, GRACE).await?).first().map_or(StreamId::default(), |entry| entry.id);
+    let end = entries(connection.query(&command, GRACE).await?)
+        .first()
+        .map_or(StreamId::default(), |entry| entry.id);
     let Some(cursor) = place.cursor else {
         let arrival = hub.first_arrival().map(|ms| StreamId { ms, seq: 0 });
         return Ok(arrival.map_or(end, |arrival| arrival.min(end)));
@@ -130,8 +139,15 @@ async fn find_place(
     let mut command = cmd("XRANGE");
     command.arg(&key).arg(oldest.to_string()).arg("+");
     let left = entries(connection.query(&command, GRACE).await?);
-    let known = left.iter().rev().map(|entry| entry.id).find(|id| place.recent.contains(id));
-    let lost = StreamId { ms: place.lost.saturating_sub(CLOCK_SLACK), seq: 0 };
+    let known = left
+        .iter()
+        .rev()
+        .map(|entry| entry.id)
+        .find(|id| place.recent.contains(id));
+    let lost = StreamId {
+        ms: place.lost.saturating_sub(CLOCK_SLACK),
+        seq: 0,
+    };
     warn!("the global stream ends at {end}, before the last event read, {cursor}");
     place.recent.clear();
     Ok(known.unwrap_or(lost))
@@ -143,8 +159,18 @@ fn hand_out(streams: &Streams, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Soc
     match parse(&entry.data) {
         Ok(data) => {
             let channel = data.get("channel_id").and_then(Value::to_text);
-            let encode = || Live { frame: encode(entry.id, &data), id: entry.id, print: streams.print(&entry.data) };
-            hub.publish(channel.as_deref().unwrap_or("undefined"), entry.id, encode, dirty);
+            let print = || streams.print(&entry.data);
+            let encode = || Live {
+                frame: encode(entry, &data),
+                id: entry.id,
+                print: &print,
+            };
+            hub.publish(
+                channel.as_deref().unwrap_or("undefined"),
+                entry.id,
+                encode,
+                dirty,
+            );
         }
         Err(reason) => {
             error!("event {} is dropped: {reason}", entry.id);

@@ -20,7 +20,9 @@ pub(crate) async fn http(port: u16, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = Vec::new();
     // A reset is an end too.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut response)).await.expect("an end of the response");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut response))
+        .await
+        .expect("an end of the response");
     String::from_utf8_lossy(&response).into_owned()
 }
 
@@ -32,7 +34,9 @@ pub(crate) struct Client {
 /// Connects to a channel; `query` begins with `?` or is empty.
 pub(crate) async fn connect(server: &Server, channel: &str, query: &str) -> Client {
     let token = token(&json!({"channel": channel, "sub": "1"}), SECRET);
-    Client::with_cookie(server.port, query, &format!("async-token={token}")).await.unwrap()
+    Client::with_cookie(server.port, query, &format!("async-token={token}"))
+        .await
+        .unwrap()
 }
 
 impl Client {
@@ -40,7 +44,9 @@ impl Client {
     pub(crate) async fn with_cookie(port: u16, query: &str, cookie: &str) -> Result<Self, Error> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let mut request = format!("ws://127.0.0.1:{port}/{query}").into_client_request()?;
-        request.headers_mut().insert("Cookie", cookie.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("Cookie", cookie.parse().unwrap());
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self { socket })
     }
@@ -48,7 +54,10 @@ impl Client {
     /// The next message that is neither ping nor pong; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a message")? {
+            match timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("a message")?
+            {
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(message) => return Some(message),
                 Err(_) => return None,

@@ -13,7 +13,11 @@ use super::eventually;
 
 /// A port that nobody listens on at this moment.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// A running redis-server. It ends with the test.
@@ -42,12 +46,21 @@ impl Redis {
     pub(crate) fn stopped(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().to_str().unwrap().to_owned();
-        let arguments: Vec<String> = arguments.iter().map(|text| text.replace("{dir}", &place)).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|text| text.replace("{dir}", &place))
+            .collect();
         let password = arguments
             .iter()
             .position(|argument| argument == "--requirepass")
             .map(|index| arguments[index + 1].clone());
-        Self { port: free_port(), folder, arguments, child: None, password }
+        Self {
+            port: free_port(),
+            folder,
+            arguments,
+            child: None,
+            password,
+        }
     }
 
     /// Runs it and waits until it answers. With a sentinel.conf in its folder, that is its
@@ -60,8 +73,22 @@ impl Redis {
             command.arg(sentinel);
         } else {
             command
-                .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-                .args(["--appendfsync", "always", "--dir", self.folder.path().to_str().unwrap()]);
+                .args([
+                    "--port",
+                    &port,
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "yes",
+                ])
+                .args([
+                    "--appendfsync",
+                    "always",
+                    "--dir",
+                    self.folder.path().to_str().unwrap(),
+                ]);
         }
         let child = command
             .args(&self.arguments)
@@ -70,7 +97,10 @@ impl Redis {
             .expect("redis-server must be installed (Debian's package redis-server)");
         self.child = Some(child);
         eventually("redis-server", async || match self.try_connect().await {
-            Ok(mut connection) => redis::cmd("PING").query_async::<redis::Value>(&mut connection).await.is_ok(),
+            Ok(mut connection) => redis::cmd("PING")
+                .query_async::<redis::Value>(&mut connection)
+                .await
+                .is_ok(),
             Err(error) => error.code() == Some("NOAUTH"),
         })
         .await;
@@ -86,7 +116,9 @@ impl Redis {
 
     /// A connection to the one at a port.
     pub(crate) async fn connect_to(port: u16) -> redis::RedisResult<Publisher> {
-        Ok(Publisher { connection: open(port, None).await? })
+        Ok(Publisher {
+            connection: open(port, None).await?,
+        })
     }
 
     async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
@@ -95,7 +127,9 @@ impl Redis {
 
     /// A connection of the test.
     pub(crate) async fn connect(&self) -> Publisher {
-        Publisher { connection: self.try_connect().await.unwrap() }
+        Publisher {
+            connection: self.try_connect().await.unwrap(),
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -103,12 +137,15 @@ impl Redis {
     }
 }
 
-
 async fn open(port: u16, password: Option<&str>) -> redis::RedisResult<MultiplexedConnection> {
-    let auth = password.map(|password| format!(":{password}@")).unwrap_or_default();
+    let auth = password
+        .map(|password| format!(":{password}@"))
+        .unwrap_or_default();
     let client = Client::open(format!("redis://{auth}127.0.0.1:{port}/"))?;
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    client.get_multiplexed_async_connection_with_config(&config).await
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
 }
 
 impl Drop for Redis {
@@ -134,14 +171,29 @@ impl Publisher {
     }
 
     /// Adds an entry to a stream and gives its id. `stream` comes after the prefix.
-    pub(crate) async fn add(&mut self, stream: &str, id: &str, data: &str) -> redis::RedisResult<String> {
+    pub(crate) async fn add(
+        &mut self,
+        stream: &str,
+        id: &str,
+        data: &str,
+    ) -> redis::RedisResult<String> {
         let key = format!("async-events-{stream}");
-        redis::cmd("XADD").arg(key).arg(id).arg("data").arg(data).query_async(&mut self.connection).await
+        redis::cmd("XADD")
+            .arg(key)
+            .arg(id)
+            .arg("data")
+            .arg(data)
+            .query_async(&mut self.connection)
+            .await
     }
 
     /// Writes an event as Superset does: to the channel's stream, then to the global one. Gives
     /// both ids.
-    pub(crate) async fn event(&mut self, channel: &str, job: &str) -> redis::RedisResult<(String, String)> {
+    pub(crate) async fn event(
+        &mut self,
+        channel: &str,
+        job: &str,
+    ) -> redis::RedisResult<(String, String)> {
         let data = event(channel, job);
         let first = self.add(channel, "*", &data).await?;
         Ok((first, self.add("full", "*", &data).await?))

@@ -19,7 +19,12 @@ pub(crate) const SECRET: &str = "a secret of the tests, 32 bytes or more";
 
 /// Signs claims with a secret.
 pub(crate) fn token(claims: &Value, secret: &str) -> String {
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(secret.as_bytes()),
+    )
+    .unwrap()
 }
 
 /// A running server. It ends with the test.
@@ -50,7 +55,11 @@ impl Server {
     }
 
     /// Starts a server with exactly these settings.
-    pub(crate) async fn spawn(settings: &Value, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn spawn(
+        settings: &Value,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), settings.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_superset-websocket"))
@@ -64,8 +73,17 @@ impl Server {
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let target = Arc::clone(&log);
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| target.lock().unwrap().push(line)));
-        let mut server = Self { port: 0, child, log, _folder: folder };
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                target.lock().unwrap().push(line);
+            }
+        });
+        let mut server = Self {
+            port: 0,
+            child,
+            log,
+            _folder: folder,
+        };
         server.port = server.logged_port().await;
         server
     }
@@ -73,7 +91,10 @@ impl Server {
     async fn logged_port(&self) -> u16 {
         let mut port = None;
         eventually("the server's start", async || {
-            port = self.messages().iter().find_map(|line| line.strip_prefix("Server started on port ")?.parse().ok());
+            port = self
+                .messages()
+                .iter()
+                .find_map(|line| line.strip_prefix("Server started on port ")?.parse().ok());
             port.is_some()
         })
         .await;
@@ -87,8 +108,16 @@ impl Server {
 
     /// The status of a GET.
     pub(crate) async fn status(&self, path: &str) -> u16 {
-        let response = super::http(self.port, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
-        response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+        let response = super::http(
+            self.port,
+            &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        )
+        .await;
+        response
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or_default()
     }
 
     /// The messages logged so far.
@@ -98,7 +127,10 @@ impl Server {
             .iter()
             .map(|line| {
                 let entry: Value = serde_json::from_str(line).expect("the log is JSON lines");
-                assert!(entry["level"].is_string() && entry["timestamp"].is_string(), "{line}");
+                assert!(
+                    entry["level"].is_string() && entry["timestamp"].is_string(),
+                    "{line}"
+                );
                 entry["message"].as_str().unwrap().to_owned()
             })
             .collect()
@@ -106,14 +138,24 @@ impl Server {
 
     /// Waits until a message with this part is logged.
     pub(crate) async fn logs(&self, part: &str) {
-        eventually(part, async || self.messages().iter().any(|message| message.contains(part))).await;
+        eventually(part, async || {
+            self.messages().iter().any(|message| message.contains(part))
+        })
+        .await;
     }
 
     /// The value of a metric, by name.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = super::http(self.port, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+        let text = super::http(
+            self.port,
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        let line = text
+            .lines()
+            .find(|line| line.split([' ', '{']).next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -127,7 +169,11 @@ impl Server {
 
     /// Asks it to stop and waits for that.
     pub(crate) async fn stop(&mut self) -> ExitStatus {
-        kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        kill_process(
+            Pid::from_raw(self.child.id().cast_signed()).unwrap(),
+            Signal::TERM,
+        )
+        .unwrap();
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -153,7 +199,11 @@ impl Drop for Server {
 }
 
 /// Runs the binary to its end; gives its code, standard output and standard error.
-pub(crate) fn run_to_end(arguments: &[&str], environment: &[(&str, &str)], config: Option<&str>) -> (i32, String, String) {
+pub(crate) fn run_to_end(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    config: Option<&str>,
+) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     if let Some(text) = config {
         std::fs::write(folder.path().join("config.json"), text).unwrap();
@@ -168,8 +218,18 @@ pub(crate) fn run_to_end(arguments: &[&str], environment: &[(&str, &str)], confi
         .spawn()
         .unwrap();
     let (mut out, mut err) = (String::new(), String::new());
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut out)
+        .unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut err)
+        .unwrap();
     (child.wait().unwrap().code().unwrap(), out, err)
 }
 
