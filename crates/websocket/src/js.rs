@@ -1,0 +1,388 @@
+//! JSON as JavaScript reads and writes it.
+//!
+//! The server that this one replaces parses every event and writes it anew, so browsers have only
+//! ever seen JavaScript's form of it: compact, numbers as doubles, members in their order except
+//! that integer-like names come first, a repeated name keeping its first place and last value.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value that borrows what it can from its text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
+    Object(IndexMap<Cow<'a, str>, Value<'a>>),
+}
+
+impl<'a> Value<'a> {
+    /// Parses JSON text.
+    pub(crate) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text)
+    }
+
+    /// The member `name` of an object.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
+        match self {
+            Value::Object(members) => members.get(name),
+            _ => None,
+        }
+    }
+
+    /// What `String(value)` gives for a scalar; `None` for arrays and objects, which name nothing.
+    pub(crate) fn to_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::Null => Some("null".into()),
+            Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
+            Value::Number(value) => Some(ryu_js::Buffer::new().format(*value).to_owned().into()),
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// Appends what `JSON.stringify(value)` gives.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Number(value) if value.is_finite() => {
+                out.extend_from_slice(ryu_js::Buffer::new().format_finite(*value).as_bytes());
+            }
+            Value::Null | Value::Number(_) => out.extend_from_slice(b"null"),
+            Value::Text(text) => write_text(text, out),
+            Value::Array(items) => {
+                out.push(b'[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    item.write(out);
+                }
+                out.push(b']');
+            }
+            Value::Object(members) => {
+                out.push(b'{');
+                let mut first = true;
+                write_members(members, &mut first, |_| true, out);
+                out.push(b'}');
+            }
+        }
+    }
+}
+
+/// Appends the JSON string of `text`. `serde_json` escapes exactly what `JSON.stringify` escapes.
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Appends what `JSON.stringify({id, ...data})` gives: a member `id` of the data wins but keeps
+/// the first place.
+pub(crate) fn write_with_id(id: &str, data: &Value<'_>, out: &mut Vec<u8>) {
+    let mut first = true;
+    out.push(b'{');
+    if let Value::Object(members) = data {
+        write_members(members, &mut first, is_index, out);
+    }
+    if !first {
+        out.push(b',');
+    }
+    first = false;
+    out.extend_from_slice(b"\"id\":");
+    match data.get("id") {
+        Some(own) => own.write(out),
+        None => write_text(id, out),
+    }
+    if let Value::Object(members) = data {
+        write_members(
+            members,
+            &mut first,
+            |name| name != "id" && !is_index(name),
+            out,
+        );
+    }
+    out.push(b'}');
+}
+
+fn write_members(
+    members: &IndexMap<Cow<'_, str>, Value<'_>>,
+    first: &mut bool,
+    wanted: impl Fn(&str) -> bool,
+    out: &mut Vec<u8>,
+) {
+    for (name, value) in members.iter().filter(|(name, _)| wanted(name)) {
+        if !std::mem::replace(first, false) {
+            out.push(b',');
+        }
+        write_text(name, out);
+        out.push(b':');
+        value.write(out);
+    }
+}
+
+/// Whether a member name is an array index (ECMA-262, 6.1.7), which JavaScript puts before others.
+fn is_index(name: &str) -> bool {
+    name.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && name.parse::<u32>().is_ok_and(|index| index != u32::MAX)
+        && (name == "0" || !name.starts_with('0'))
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "JavaScript's numbers lose it as well"
+    )]
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "JavaScript's numbers lose it as well"
+    )]
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Value::Number(value))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut members = IndexMap::new();
+        let mut indices = false;
+        while let Some((Name(name), value)) = access.next_entry()? {
+            indices |= is_index(&name);
+            members.insert(name, value);
+        }
+        if indices {
+            // Stable, so the other names keep their order.
+            members.sort_by_key(|name, _| {
+                name.parse::<u32>()
+                    .ok()
+                    .filter(|_| is_index(name))
+                    .unwrap_or(u32::MAX)
+            });
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// A member name, borrowed where it holds no escape.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_str(ValueVisitor)? {
+            Value::Text(text) => Ok(Name(text)),
+            _ => Err(serde::de::Error::custom("a member name is a string")),
+        }
+    }
+}
+
+/// Makes text fit for [`Value::parse`] that JavaScript parses as it is: bytes that are not UTF-8
+/// and escapes of half a surrogate pair become U+FFFD. Python writes both, for example of an error
+/// message in another encoding.
+pub(crate) fn repair(text: Vec<u8>) -> Vec<u8> {
+    let mut text = match String::from_utf8(text) {
+        Ok(text) => text.into_bytes(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes())
+            .into_owned()
+            .into_bytes(),
+    };
+    let mut index = 0;
+    while let Some(found) = text
+        .get(index..)
+        .and_then(|rest| rest.iter().position(|byte| *byte == b'\\'))
+    {
+        index += found;
+        match (surrogate(&text, index), surrogate(&text, index + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => index += 12,
+            (Some(_), _) => {
+                text[index + 2..index + 6].copy_from_slice(b"fffd");
+                index += 6;
+            }
+            // Any other escape is at least two bytes long; the second may be a backslash.
+            (None, _) => index += 2,
+        }
+    }
+    text
+}
+
+/// The surrogate that is escaped at an index, if one is.
+fn surrogate(text: &[u8], index: usize) -> Option<u16> {
+    let digits = text.get(index..index + 6)?.strip_prefix(b"\\u")?;
+    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xd800..=0xdfff).contains(&unit).then_some(unit)
+}
+
+/// What JavaScript's `Number(text)` gives: blank is 0, `0x`/`0o`/`0b` prefixes, exponents; anything
+/// else is NaN.
+pub(crate) fn number(text: &str) -> f64 {
+    let text = text.trim();
+    let radix = match text.get(..2) {
+        Some("0x" | "0X") => 16,
+        Some("0o" | "0O") => 8,
+        Some("0b" | "0B") => 2,
+        _ => 10,
+    };
+    if text.is_empty() {
+        return 0.0;
+    }
+    if radix != 10 {
+        let digits = text.get(2..).unwrap_or_default();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "JavaScript's numbers lose it as well"
+        )]
+        return if digits.starts_with('+') {
+            f64::NAN
+        } else {
+            u64::from_str_radix(digits, radix).map_or(f64::NAN, |value| value as f64)
+        };
+    }
+    match text {
+        "Infinity" | "+Infinity" => f64::INFINITY,
+        "-Infinity" => f64::NEG_INFINITY,
+        // Rust also reads "inf" and "nan", JavaScript doesn't.
+        _ if text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) =>
+        {
+            text.parse().unwrap_or(f64::NAN)
+        }
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stringify(text: &str) -> String {
+        let mut out = Vec::new();
+        Value::parse(text.as_bytes()).unwrap().write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn with_id(text: &str) -> String {
+        let mut out = Vec::new();
+        write_with_id("1-0", &Value::parse(text.as_bytes()).unwrap(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    // Every expectation here is what Node 20 prints for JSON.stringify(JSON.parse(text)).
+    #[test]
+    fn writes_what_json_stringify_writes() {
+        for (text, expected) in [
+            (
+                r#"{ "b": 1.0, "a": [1e3, -0, 1e21, 1e-7] }"#,
+                r#"{"b":1,"a":[1000,0,1e+21,1e-7]}"#,
+            ),
+            ("12345678901234567890", "12345678901234567000"),
+            (
+                r#"{"b":1,"2":0,"a":2,"1":0,"01":3}"#,
+                r#"{"1":0,"2":0,"b":1,"a":2,"01":3}"#,
+            ),
+            (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+            (r#""\u00e9\/\u001f\t\ud83d\ude00""#, "\"é/\\u001f\\t😀\""),
+            ("[true,null,\"\"]", "[true,null,\"\"]"),
+            ("0.1", "0.1"),
+            ("123456789.123456789", "123456789.12345679"),
+        ] {
+            assert_eq!(stringify(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn puts_the_entry_id_first_and_lets_the_data_override_it() {
+        assert_eq!(
+            with_id(r#"{"channel_id":"c","n":1}"#),
+            r#"{"id":"1-0","channel_id":"c","n":1}"#
+        );
+        assert_eq!(with_id(r#"{"n":1,"id":7}"#), r#"{"id":7,"n":1}"#);
+        assert_eq!(with_id(r#"{"a":1,"3":2}"#), r#"{"3":2,"id":"1-0","a":1}"#);
+        assert_eq!(with_id("{}"), r#"{"id":"1-0"}"#);
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_and_other_encodings_are_repaired() {
+        for (text, expected) in [
+            (&br#""\ud83d\ude00""#[..], "😀"),
+            (br#""a\udc80b""#, "a\u{fffd}b"),
+            (br#""\ud83d\ud83d\ude00\ud83d""#, "\u{fffd}😀\u{fffd}"),
+            (br#""\\ud83d\n""#, "\\ud83d\n"),
+            (b"\"a\xe9b\"", "a\u{fffd}b"),
+        ] {
+            let repaired = repair(text.to_vec());
+            assert_eq!(
+                Value::parse(&repaired).unwrap(),
+                Value::Text(expected.into())
+            );
+        }
+        assert_eq!(repair(b"\\ud8".to_vec()), b"\\ud8");
+    }
+
+    #[test]
+    fn reads_numbers_as_javascript_does() {
+        for (text, expected) in [
+            ("1e3", 1000.0),
+            ("0x10", 16.0),
+            (" 80 ", 80.0),
+            ("", 0.0),
+            ("0b11", 3.0),
+            ("-5", -5.0),
+            (".5", 0.5),
+        ] {
+            assert!((number(text) - expected).abs() < f64::EPSILON, "{text}");
+        }
+        for text in ["abc", "8080x", "inf", "nan", "0x", "0x+1", "1 2", "--1"] {
+            assert!(number(text).is_nan(), "{text}");
+        }
+        assert!(number("Infinity").is_infinite());
+    }
+}

@@ -1,0 +1,193 @@
+//! The counters: by statsd as the Node.js server counts, and for Prometheus under the same names.
+
+use std::net::ToSocketAddrs;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use cadence::prelude::*;
+use cadence::{StatsdClient, UdpMetricSink};
+use metrics::{Counter, Gauge, Key, Label, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tracing::error;
+
+use crate::config::StatsdConfig;
+
+/// A counter that goes to statsd too.
+struct Both {
+    name: String,
+    counter: Counter,
+}
+
+/// What the server counts.
+pub(crate) struct Metrics {
+    statsd: Option<StatsdClient>,
+    prometheus: PrometheusHandle,
+    connected: Both,
+    send_error: Both,
+    rejected: Both,
+    upgrade_rejected: Both,
+    backpressure: Both,
+    expired: Both,
+    /// Sockets that are open now.
+    pub(crate) open: Gauge,
+    /// 1 while Redis answers.
+    pub(crate) redis_up: Gauge,
+    /// Events read from Redis.
+    pub(crate) events: Counter,
+    /// Events handed to sockets, once a socket.
+    pub(crate) deliveries: Counter,
+    /// Times the connection to Redis was lost or gave an error.
+    pub(crate) redis_errors: Counter,
+    /// Events sent again after a reconnect.
+    pub(crate) caught_up: Counter,
+}
+
+impl Metrics {
+    /// Sets the counters up. A statsd host that can't be resolved is logged and left out.
+    pub(crate) fn new(config: &StatsdConfig, tags_of_environment: &[String]) -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let tags: Vec<&str> = config
+            .tags
+            .iter()
+            .chain(tags_of_environment)
+            .map(String::as_str)
+            .collect();
+        let labels: Vec<Label> = tags
+            .iter()
+            .map(|tag| tag.split_once(':').unwrap_or((tag, "true")))
+            .map(|(name, value)| Label::new(name.to_owned(), value.to_owned()))
+            .collect();
+        let make = Registrar {
+            recorder: &recorder,
+            labels,
+        };
+        let both = |name: &'static str, help: &'static str| Both {
+            name: format!("{}{name}{}", config.prefix, config.suffix),
+            counter: make.counter(name, help),
+        };
+        let statsd = if config.mock {
+            None
+        } else {
+            statsd(config, &tags)
+        };
+        Self {
+            statsd,
+            connected: both("ws_connected_client", "Connections accepted."),
+            send_error: both("ws_client_send_error", "Sends that failed."),
+            rejected: both("ws_connection_rejected", "Connections closed over a limit."),
+            upgrade_rejected: both("ws_upgrade_rejected", "Upgrades refused."),
+            backpressure: both(
+                "ws_client_backpressure_disconnect",
+                "Slow clients disconnected.",
+            ),
+            expired: both(
+                "ws_token_expired_disconnect",
+                "Clients disconnected when their token expired.",
+            ),
+            open: make.gauge("ws_open_sockets", "Sockets open now."),
+            redis_up: make.gauge("ws_redis_up", "1 while Redis answers."),
+            events: make.counter("ws_events_read", "Events read from Redis."),
+            deliveries: make.counter("ws_deliveries", "Events handed to sockets."),
+            redis_errors: make.counter("ws_redis_errors", "Failures of the connection to Redis."),
+            caught_up: make.counter(
+                "ws_caught_up_events",
+                "Events sent again after a reconnect.",
+            ),
+            prometheus: recorder.handle(),
+        }
+    }
+
+    /// The text of GET /metrics.
+    pub(crate) fn render(&self) -> String {
+        self.prometheus.render()
+    }
+
+    fn count(&self, both: &Both) {
+        both.counter.increment(1);
+        if let Some(statsd) = &self.statsd
+            && let Err(error) = statsd.count(&both.name, 1)
+        {
+            error!("statsd: {error}");
+        }
+    }
+
+    pub(crate) fn connected(&self) {
+        self.count(&self.connected);
+    }
+
+    pub(crate) fn send_error(&self) {
+        self.count(&self.send_error);
+    }
+
+    pub(crate) fn rejected(&self) {
+        self.count(&self.rejected);
+    }
+
+    pub(crate) fn upgrade_rejected(&self) {
+        self.count(&self.upgrade_rejected);
+    }
+
+    pub(crate) fn backpressure(&self) {
+        self.count(&self.backpressure);
+    }
+
+    pub(crate) fn expired(&self) {
+        self.count(&self.expired);
+    }
+}
+
+/// Registers metrics with the labels that all of them have.
+struct Registrar<'a> {
+    recorder: &'a PrometheusRecorder,
+    labels: Vec<Label>,
+}
+
+impl Registrar<'_> {
+    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.recorder
+            .describe_counter(name.into(), None, help.into());
+        self.recorder
+            .register_counter(&Key::from_parts(name, self.labels.clone()), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.recorder.describe_gauge(name.into(), None, help.into());
+        self.recorder
+            .register_gauge(&Key::from_parts(name, self.labels.clone()), &METADATA)
+    }
+}
+
+static METADATA: Metadata<'_> = Metadata::new(module_path!(), metrics::Level::INFO, None);
+
+fn statsd(config: &StatsdConfig, tags: &[&str]) -> Option<StatsdClient> {
+    let sink = || {
+        let address = (config.host.as_str(), config.port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(|| std::io::Error::other("the name has no address"))?;
+        let socket = if address.is_ipv4() {
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
+        } else {
+            UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?
+        };
+        // A full send buffer drops a metric rather than hold up every client.
+        socket.set_nonblocking(true)?;
+        UdpMetricSink::from(address, socket).map_err(std::io::Error::other)
+    };
+    match sink() {
+        Ok(sink) => {
+            let mut builder = StatsdClient::builder("", sink)
+                .with_error_handler(|error| error!("statsd: {error}"));
+            for tag in tags {
+                builder = builder.with_tag_value(*tag);
+            }
+            Some(builder.build())
+        }
+        Err(error) => {
+            error!(
+                "statsd at {}:{} can't be used: {error}",
+                config.host, config.port
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Events by Redis Streams (Superset 1.2 to 6): one reader of the global stream for all sockets.
+
+mod catch_up;
+mod id;
+mod reader;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use ::redis::Value as Reply;
+use bytes::Bytes;
+pub(crate) use catch_up::CatchUp;
+pub(crate) use id::StreamId;
+pub(crate) use reader::read;
+use tokio::sync::Semaphore;
+
+use crate::config::StreamsConfig;
+use crate::frame;
+use crate::js::{self, Value};
+use crate::redis::{Commands, Link};
+
+/// How many pages of catch-ups are worked on at a time.
+const PAGES: usize = 32;
+
+/// An entry of a stream.
+pub(crate) struct Entry {
+    pub(crate) id: StreamId,
+    /// The value of its first field, whatever the field's name.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Where events are read and what they are turned into.
+pub(crate) struct Streams {
+    config: StreamsConfig,
+    pub(crate) commands: Commands,
+    link: Arc<Link>,
+    prints: RandomState,
+    sent: catch_up::Sent,
+    /// Bounds the memory that pages of catch-ups take.
+    pages: Semaphore,
+}
+
+impl Streams {
+    pub(crate) fn new(config: StreamsConfig, link: Arc<Link>) -> Self {
+        Self {
+            config,
+            commands: Commands::new(Arc::clone(&link)),
+            link,
+            prints: RandomState::new(),
+            sent: catch_up::Sent::new(),
+            pages: Semaphore::new(PAGES),
+        }
+    }
+
+    fn key(&self, channel: &str) -> String {
+        format!("{}{channel}", self.config.prefix)
+    }
+
+    fn print(&self, data: &[u8]) -> u64 {
+        self.prints.hash_one(data)
+    }
+}
+
+/// Parses an event's data. The parser's own message could show parts of it.
+fn parse(data: &[u8]) -> Result<Value<'_>, &'static str> {
+    match Value::parse(data) {
+        Ok(Value::Null) => Err("it is null"),
+        Ok(value) => Ok(value),
+        Err(_) => Err("it is not JSON"),
+    }
+}
+
+/// The frame of an event, as every socket of its channel gets it.
+fn encode(entry: &Entry, data: &Value<'_>) -> Bytes {
+    // Written compactly it is seldom longer than it was, but for the id.
+    frame::text(entry.data.len() + 48, |text| {
+        js::write_with_id(&entry.id.to_string(), data, text);
+    })
+}
+
+/// The entries of a reply to XRANGE or XREVRANGE; what isn't one is left out.
+fn entries(reply: Reply) -> Vec<Entry> {
+    let Reply::Array(items) = reply else {
+        return Vec::new();
+    };
+    items.into_iter().filter_map(entry).collect()
+}
+
+/// The entries of a reply to XREAD of one stream.
+fn entries_of_read(reply: Reply) -> Vec<Entry> {
+    let Reply::Array(streams) = reply else {
+        return Vec::new();
+    };
+    let Some(Reply::Array(mut stream)) = streams.into_iter().next() else {
+        return Vec::new();
+    };
+    stream.pop().map(entries).unwrap_or_default()
+}
+
+fn entry(reply: Reply) -> Option<Entry> {
+    let Reply::Array(parts) = reply else {
+        return None;
+    };
+    let mut parts = parts.into_iter();
+    let Reply::BulkString(id) = parts.next()? else {
+        return None;
+    };
+    let id = StreamId::parse(std::str::from_utf8(&id).ok()?)?;
+    let mut data = Vec::new();
+    if let Some(Reply::Array(fields)) = parts.next()
+        && let Some(Reply::BulkString(first)) = fields.into_iter().nth(1)
+    {
+        data = js::repair(first);
+    }
+    Some(Entry { id, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bulk(text: &str) -> Reply {
+        Reply::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_first_field_is_the_event_whatever_its_name() {
+        let fields = Reply::Array(vec![bulk("any"), bulk("{}"), bulk("data"), bulk("[]")]);
+        let reply = Reply::Array(vec![Reply::Array(vec![
+            bulk("async-events-full"),
+            Reply::Array(vec![Reply::Array(vec![bulk("7-1"), fields])]),
+        ])]);
+        let found = entries_of_read(reply);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].id.to_string().as_str(), found[0].data.as_slice()),
+            ("7-1", &b"{}"[..])
+        );
+        assert!(entries_of_read(Reply::Nil).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_is_an_event_or_an_error(data: Vec<u8>, text in "[\\[\\]{}\",:0-9a-z\\\\]{0,40}") {
+            for data in [data.as_slice(), text.as_bytes()] {
+                let entry = Entry { id: StreamId::default(), data: js::repair(data.to_vec()) };
+                if let Ok(value) = parse(&entry.data) {
+                    let frame = encode(&entry, &value);
+                    let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
+                    let read = serde_json::from_slice::<serde::de::IgnoredAny>(payload);
+                    prop_assert!(read.is_ok());
+                }
+            }
+        }
+    }
+}

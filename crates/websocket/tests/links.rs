@@ -1,0 +1,263 @@
+//! The ways to Redis: TLS, client certificates, ACL users, Unix sockets, Sentinel.
+
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use serde_json::{Value, json};
+
+use crate::support::{Redis, Server, connect, eventually, free_port};
+
+/// Sends an event through and fails if it doesn't arrive, by live and by catch-up.
+async fn works(server: &Server, redis: &Redis) {
+    server.ready().await;
+    let mut publisher = redis.connect().await;
+    let mut client = connect(server, "a", "").await;
+    publisher.event("a", "1").await.unwrap();
+    let id = client.event().await["id"].as_str().unwrap().to_owned();
+    publisher.event("a", "2").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["2"]);
+    assert_eq!(
+        connect(server, "a", &format!("?last_id={id}"))
+            .await
+            .jobs(1)
+            .await,
+        ["2"]
+    );
+}
+
+/// Writes a CA and a server and client certificate; the server's is for `name`.
+fn write_certificates(folder: &Path, name: &str) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "authority of the tests");
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+    for (file, name) in [("server", name), ("client", "client.example.org")] {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()])
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
+        std::fs::write(folder.join(format!("{file}.pem")), certificate.pem()).unwrap();
+        std::fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// A Redis that speaks TLS on a port of its own, beside the plain one.
+async fn tls_redis(name: &str, client_certificates: bool) -> (Redis, u16) {
+    let port = free_port();
+    let wanted = if client_certificates { "yes" } else { "no" };
+    let mut redis = Redis::stopped(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        "{dir}/server.pem",
+        "--tls-key-file",
+        "{dir}/server.key",
+        "--tls-ca-cert-file",
+        "{dir}/ca.pem",
+        "--tls-auth-clients",
+        wanted,
+    ]);
+    write_certificates(redis.folder(), name);
+    redis.run().await;
+    (redis, port)
+}
+
+async fn over_tls(port: u16, settings: Value) -> Server {
+    let mut settings = settings;
+    settings["ssl"] = json!(true);
+    Server::start_unready(port, json!({"redis": settings}), &[]).await
+}
+
+#[tokio::test]
+async fn tls_checks_the_chain_and_the_name() {
+    let (redis, port) = tls_redis("127.0.0.1", false).await;
+    let ca = redis.folder().join("ca.pem");
+    works(&over_tls(port, json!({"caFile": ca})).await, &redis).await;
+    let untrusting = over_tls(port, json!({})).await;
+    untrusting
+        .logs("invalid peer certificate: UnknownIssuer")
+        .await;
+    assert_eq!(untrusting.status("/ready").await, 503);
+    // The variables of Node.js.
+    let settings = json!({
+        "port": 0, "host": "127.0.0.1", "jwtSecret": crate::support::SECRET, "statsd": {"mock": true},
+        "redis": {"port": port, "ssl": true}
+    });
+    let extra = [("NODE_EXTRA_CA_CERTS", ca.to_str().unwrap())];
+    works(&Server::spawn(&settings, &[], &extra).await, &redis).await;
+    let blind = [("NODE_TLS_REJECT_UNAUTHORIZED", "0")];
+    works(&Server::spawn(&settings, &[], &blind).await, &redis).await;
+}
+
+#[tokio::test]
+async fn the_name_check_can_be_switched_off_but_not_the_chain() {
+    let (redis, port) = tls_redis("redis.example.org", false).await;
+    let ca = redis.folder().join("ca.pem");
+    over_tls(port, json!({"caFile": ca}))
+        .await
+        .logs("certificate not valid for name")
+        .await;
+    works(
+        &over_tls(port, json!({"caFile": ca, "validateHostname": false})).await,
+        &redis,
+    )
+    .await;
+    over_tls(port, json!({"validateHostname": false}))
+        .await
+        .logs("UnknownIssuer")
+        .await;
+    // A certificate that is trusted itself, as a self-signed one is.
+    let own = redis.folder().join("server.pem");
+    works(
+        &over_tls(port, json!({"caFile": own, "validateHostname": false})).await,
+        &redis,
+    )
+    .await;
+    over_tls(port, json!({"caFile": own}))
+        .await
+        .logs("certificate not valid for name")
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let (redis, port) = tls_redis("127.0.0.1", true).await;
+    let file = |name: &str| redis.folder().join(name);
+    let with = json!({"caFile": file("ca.pem"), "certFile": file("client.pem"), "keyFile": file("client.key")});
+    works(&over_tls(port, with).await, &redis).await;
+    let without = over_tls(port, json!({"caFile": file("ca.pem")})).await;
+    without.logs("Redis connection error").await;
+    assert_eq!(without.status("/ready").await, 503);
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_a_way_too() {
+    let redis = Redis::start_with(&["--unixsocket", "{dir}/redis.sock"]).await;
+    let path = redis.folder().join("redis.sock");
+    works(
+        &Server::start_unready(1, json!({"redis": {"path": path}}), &[]).await,
+        &redis,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
+    let redis = Redis::start_with(&["--requirepass", "the password"]).await;
+    let start = async |settings: Value| {
+        Server::start_unready(redis.port, json!({"redis": settings}), &[]).await
+    };
+    works(&start(json!({"password": "the password"})).await, &redis).await;
+    start(json!({})).await.logs("NOAUTH").await;
+    let wrong = start(json!({"password": "wrong"})).await;
+    wrong.logs("authentication failed").await;
+    // Without a password the user's name is not sent either.
+    start(json!({"username": "someone"}))
+        .await
+        .logs("NOAUTH")
+        .await;
+    let mut publisher = redis.connect().await;
+    let rights = [
+        "on",
+        ">secret",
+        "~async-events-*",
+        "+xread",
+        "+xrange",
+        "+xrevrange",
+        "+ping",
+    ];
+    publisher
+        .run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat())
+        .await
+        .unwrap();
+    works(
+        &start(json!({"username": "websocket", "password": "secret"})).await,
+        &redis,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn another_database_is_selected() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"redis": {"db": 3}})).await;
+    let mut client = connect(&server, "a", "").await;
+    let mut publisher = redis.connect().await;
+    publisher.event("a", "in 0").await.unwrap();
+    publisher.run(&["SELECT", "3"]).await.unwrap();
+    publisher.event("a", "in 3").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["in 3"]);
+}
+
+#[tokio::test]
+async fn a_failover_of_sentinel_is_followed_without_loss() {
+    let mut first = Redis::start().await;
+    let port = first.port.to_string();
+    let second = Redis::start_with(&["--replicaof", "127.0.0.1", &port]).await;
+    let mut replica = second.connect().await;
+    eventually("replication", async || {
+        let text: String = redis::cmd("INFO")
+            .arg("replication")
+            .query_async(&mut replica.connection)
+            .await
+            .unwrap();
+        text.contains("master_link_status:up")
+    })
+    .await;
+    let sentinel = start_sentinel(first.port).await;
+    let dead = free_port();
+    let settings = json!({"redis": {
+        "sentinels": [format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", sentinel.port)], "sentinelName": "superset"
+    }});
+    let server = Server::start_unready(1, settings, &[]).await;
+    server.ready().await;
+    let mut client = connect(&server, "a", "").await;
+    first.connect().await.event("a", "before").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["before"]);
+    // It is there before the failover, else it isn't Redis's to keep.
+    eventually("the replica", async || {
+        let length: u64 = redis::cmd("XLEN")
+            .arg("async-events-full")
+            .query_async(&mut replica.connection)
+            .await
+            .unwrap();
+        length == 1
+    })
+    .await;
+    first.kill();
+    // A new connection each time: Redis closes all when it changes its role.
+    eventually("the failover", async || {
+        second.connect().await.event("a", "after").await.is_ok()
+    })
+    .await;
+    assert_eq!(client.jobs(1).await, ["after"]);
+    server.ready().await;
+}
+
+/// Starts a sentinel that watches a Redis and loses patience quickly.
+async fn start_sentinel(redis_port: u16) -> Redis {
+    let mut sentinel = Redis::stopped(&["--sentinel"]);
+    let config = format!(
+        "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor superset 127.0.0.1 {redis_port} 1\n\
+         sentinel down-after-milliseconds superset 500\nsentinel failover-timeout superset 5000\n",
+        sentinel.port,
+        sentinel.folder().display()
+    );
+    std::fs::write(sentinel.folder().join("sentinel.conf"), config).unwrap();
+    sentinel.run().await;
+    // Replicas are known only after a while.
+    let mut connection = sentinel.connect().await;
+    eventually("the sentinel's view", async || {
+        let replicas = connection
+            .run(&["SENTINEL", "replicas", "superset"])
+            .await
+            .unwrap();
+        matches!(replicas, redis::Value::Array(replicas) if !replicas.is_empty())
+    })
+    .await;
+    sentinel
+}

@@ -1,0 +1,155 @@
+//! The start: configuration, exit codes, statsd, slow clients.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use crate::support::{Redis, SECRET, Server, connect, eventually, free_port, run_to_end};
+
+#[test]
+fn a_short_secret_ends_the_start() {
+    let (code, _, err) = run_to_end(&["start"], &[("JWT_SECRET", "short")], None);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("ERROR: Please provide a JWT secret at least 32 bytes long"),
+        "{err}"
+    );
+    assert!(!err.contains("short\""), "{err}");
+}
+
+#[test]
+fn broken_and_missing_files_end_the_start_by_name() {
+    let (code, _, err) = run_to_end(&[], &[("JWT_SECRET", SECRET)], Some("{\"port\": "));
+    assert_eq!(code, 1);
+    assert!(err.contains("config.json is not JSON"), "{err}");
+    let (code, _, err) = run_to_end(
+        &["--config", "elsewhere.json"],
+        &[("JWT_SECRET", SECRET)],
+        None,
+    );
+    assert_eq!(code, 1);
+    assert!(err.contains("elsewhere.json can't be read"), "{err}");
+    assert_eq!(run_to_end(&["--mode", "pubsub"], &[], None).0, 2);
+}
+
+#[test]
+fn check_config_shows_values_and_sources_and_no_secret() {
+    let environment = [
+        ("JWT_SECRET", SECRET),
+        ("REDIS_PORT", "7000"),
+        ("PORT", "junk"),
+    ];
+    let file = r#"{"redis": {"password": "hush-hush"}, "logLevel": "debug", "typo": 1}"#;
+    let (code, out, err) = run_to_end(
+        &["--check-config", "--mode", "realtime"],
+        &environment,
+        Some(file),
+    );
+    assert_eq!(code, 0, "{err}");
+    for line in [
+        "redis.port = 7000  # environment REDIS_PORT",
+        "logLevel = \"debug\"  # file config.json",
+        "mode = \"realtime\"  # flag --mode",
+        "jwtCookieName = \"superset-ws-token\"  # default",
+        "port = 8080  # default",
+        "redis.password = \"********\"  # file config.json",
+    ] {
+        assert!(out.lines().any(|one| one == line), "{line} in {out}");
+    }
+    assert!(!out.contains(SECRET) && !out.contains("hush-hush"), "{out}");
+    assert!(
+        err.contains("unknown key typo") && err.contains("PORT is not a number"),
+        "{err}"
+    );
+    assert_eq!(run_to_end(&["--check-config"], &[], None).0, 1);
+}
+
+#[tokio::test]
+async fn a_port_in_use_ends_the_start() {
+    let first = Server::start_unready(free_port(), json!({}), &[]).await;
+    let port = first.port.to_string();
+    let environment = [("JWT_SECRET", SECRET), ("PORT", &port)];
+    let (code, _, err) = run_to_end(&[], &environment, Some(r#"{"host": "127.0.0.1"}"#));
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("can't listen on") && err.contains("hint: another process"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn the_example_secret_is_warned_of_and_the_log_goes_to_a_file_too() {
+    let redis = Redis::start().await;
+    let file = redis.folder().join("app.log");
+    let server = Server::start(&redis, json!({"logToFile": true, "logFilename": file})).await;
+    server.status("/nowhere").await;
+    eventually("the file", async || {
+        std::fs::read_to_string(&file)
+            .unwrap_or_default()
+            .contains("Received unexpected request: GET /nowhere")
+    })
+    .await;
+    server
+        .logs("Received unexpected request: GET /nowhere")
+        .await;
+    let secret = "CHANGE-ME-CHANGE-ME-CHANGE-ME-CHANGE-ME";
+    let (_, _, err) = run_to_end(
+        &[],
+        &[("JWT_SECRET", secret), ("PORT", &server.port.to_string())],
+        Some(r#"{"host": "127.0.0.1"}"#),
+    );
+    assert_eq!(err.matches("WARNING").count(), 2, "{err}");
+}
+
+#[tokio::test]
+async fn statsd_counts_as_the_node_server_counts() {
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    daemon
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let statsd = json!({"mock": false, "port": daemon.local_addr().unwrap().port(), "globalTags": ["env:test", "b"]});
+    let server = Server::start_unready(free_port(), json!({"statsd": statsd}), &[]).await;
+    let _client = connect(&server, "a", "").await;
+    let mut buffer = [0; 512];
+    let length = daemon.recv(&mut buffer).unwrap();
+    assert_eq!(
+        std::str::from_utf8(&buffer[..length]).unwrap().trim_end(),
+        "ws_connected_client:1|c|#env:test,b"
+    );
+    let metrics = crate::support::http(
+        server.port,
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        metrics.contains("ws_connected_client{env=\"test\",b=\"true\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_slow_client_is_disconnected_at_its_limit_and_holds_up_nobody() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"maxSocketBufferBytes": 100_000})).await;
+    let mut slow = connect(&server, "a", "").await;
+    let mut quick = connect(&server, "a", "").await;
+    let mut publisher = redis.connect().await;
+    let padding = "x".repeat(50_000);
+    let mut sent = 0;
+    while server.metric("ws_client_backpressure_disconnect").await < 0.5 {
+        publisher.event("a", &padding).await.unwrap();
+        quick.event().await;
+        sent += 1;
+        assert!(
+            sent < 2000,
+            "a client that reads nothing is never disconnected"
+        );
+    }
+    publisher.event("a", "next").await.unwrap();
+    assert_eq!(quick.jobs(1).await, ["next"]);
+    let mut rest = Vec::new();
+    slow.socket.get_mut().read_to_end(&mut rest).await.ok();
+    assert!(rest.len() < sent * padding.len());
+}
