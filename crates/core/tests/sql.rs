@@ -1,4 +1,5 @@
 //! SQL connections on the sandbox's `MariaDB`.
+#![expect(clippy::expect_used, reason = "a test panics when it fails")]
 
 use std::time::{Duration, Instant};
 
