@@ -42,9 +42,10 @@ enum Sub {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Run the real mariadb client, as root
+    /// Run the real mariadb client on a server, as root
     Mariadb {
-        #[arg(long, value_name = "NAME", default_value = "mariadb", value_parser = ["mariadb"])]
+        /// metadata, target, prod-replica or cloud
+        #[arg(long, value_name = "NAME", default_value = "metadata")]
         server: String,
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -106,11 +107,8 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             return become_it(&mut sandbox.hdfs_command(Some(&user), &command)?);
         }
-        Sub::Mariadb {
-            server: _,
-            arguments,
-        } => {
-            return become_it(sandbox.mariadb_command()?.args(arguments));
+        Sub::Mariadb { server, arguments } => {
+            return become_it(sandbox.mariadb_command(&server)?.args(arguments));
         }
         Sub::MetastoreSql { query } => {
             return become_it(&mut sandbox.metastore_sql_command(&query)?);
