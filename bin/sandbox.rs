@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, ValueEnum};
-use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, UpOptions, ui};
+use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, Size, UpOptions, ui};
 
 /// Real HDFS, Hive metastore, `MariaDB` and sshd hosts on this machine, loopback only
 #[derive(Parser)]
@@ -29,11 +29,16 @@ enum Format {
 enum Sub {
     /// Bring servers up; what runs already is left alone
     Up(UpOptions),
-    /// Make a realistic leaver on the servers that are up
+    /// Make a realistic leaver on the servers that are up; or, by the word `superset`,
+    /// Superset's databases as they were
     Seed {
-        user: String,
+        #[arg(value_name = "USER|superset")]
+        what: String,
         #[command(flatten)]
         options: SeedOptions,
+        /// superset: with about that much of generated rows, such as 1GB
+        #[arg(long, value_name = "SIZE", default_value = "0")]
+        scale: Size,
     },
     /// Run the real `hdfs dfs|dfsadmin|fsck`
     Hdfs {
@@ -102,7 +107,8 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
             let config = sandbox.config_path();
             ui::line(&format!("export OPSWEEK_CONFIG={}", config.display()));
         }
-        Sub::Seed { user, options } => sandbox.seed(&user, &options)?,
+        Sub::Seed { what, scale, .. } if what == "superset" => sandbox.seed_superset(scale)?,
+        Sub::Seed { what, options, .. } => sandbox.seed(&what, &options)?,
         Sub::Hdfs { user, command } => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             return become_it(&mut sandbox.hdfs_command(Some(&user), &command)?);

@@ -27,3 +27,4 @@ pub use error::Error;
 pub use measure::{Measured, bench, soak};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;
+pub use servers::mariadb::superset::Size;

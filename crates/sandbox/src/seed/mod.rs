@@ -8,6 +8,7 @@ use std::process::Stdio;
 use crate::error::Error;
 use crate::hosts::{self, HostSeed};
 use crate::sandbox::{Sandbox, Service};
+use crate::servers::mariadb::superset::{self, Size};
 use crate::{admins, files};
 
 /// How much of a leaver.
@@ -59,6 +60,15 @@ impl Sandbox {
             hosts::seed(&self.dir().join("hosts"), user, &seed)?;
         }
         admins::set(self.dir(), user, options.active)
+    }
+
+    /// Makes Superset's databases on the server `metadata` as they are after the first
+    /// start: `superset_production`, with about `size` of generated rows (six tenths of
+    /// it in `logs`, three in `query`), and `superset_staging`, an older copy. Removes
+    /// `superset_staging_new` and `superset_staging_previous`.
+    pub fn seed_superset(&self, size: Size) -> Result<(), Error> {
+        self.require_server(Service::MariaDb, "metadata")?;
+        superset::seed(self.dir(), size)
     }
 
     fn make(&self, ops: &[world::Op]) -> Result<(), Error> {
@@ -117,6 +127,7 @@ fn check_name(user: &str) -> Result<(), Error> {
         "hive",
         "root",
         "shared",
+        "superset",
         world::OTHER,
         world::SYSTEM,
     ]

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod replicas;
+pub(crate) mod superset;
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -131,6 +132,8 @@ impl Server {
             .args(["--no-defaults", "--skip-test-db"])
             .arg(format!("--auth-root-authentication-method={method}"))
             .arg(option("--datadir=", &new))
+            // Two that share one remove each other's tables.
+            .arg(option("--tmpdir=", &home.join("tmp")))
             .arg(option("--extra-file=", &only_socket))
             .args(user());
         files::run(&mut install, "mariadb-install-db")?;
@@ -183,8 +186,7 @@ impl Server {
         }
     }
 
-    /// Makes the accounts, and on the replicas the wikis' databases, if that was not
-    /// done yet.
+    /// Makes the accounts, and what the databases have in them, if that was not done yet.
     pub(crate) fn set_up(self, dir: &Path) -> Result<(), Error> {
         let mut statements = accounts::statements(self, dir)?;
         statements.push_str(&replicas::statements(self));
@@ -196,6 +198,9 @@ impl Server {
             return Ok(());
         }
         self.sql(dir, &statements)?;
+        if self == Self::Metadata {
+            superset::seed(dir, superset::Size::default())?;
+        }
         files::write(&path, 0o600, &stamp)
     }
 
