@@ -30,9 +30,9 @@ enum Sub {
     /// Bring servers up; what runs already is left alone
     Up(UpOptions),
     /// Make a realistic leaver on the servers that are up; or, by the word `superset`,
-    /// Superset's databases as they were
+    /// Superset's databases as they were; by `newwiki`, lists and databases of wikis
     Seed {
-        #[arg(value_name = "USER|superset")]
+        #[arg(value_name = "USER|superset|newwiki")]
         what: String,
         #[command(flatten)]
         options: SeedOptions,
@@ -55,6 +55,8 @@ enum Sub {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Review what was pushed to the refinery: merge what waits
+    Merge,
     /// Ask the metastore's own tables
     MetastoreSql { query: String },
     /// Log in to a host, or run a command there, as the ops account
@@ -108,6 +110,7 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
             ui::line(&format!("export OPSWEEK_CONFIG={}", config.display()));
         }
         Sub::Seed { what, scale, .. } if what == "superset" => sandbox.seed_superset(scale)?,
+        Sub::Seed { what, .. } if what == "newwiki" => sandbox.seed_newwiki()?,
         Sub::Seed { what, options, .. } => sandbox.seed(&what, &options)?,
         Sub::Hdfs { user, command } => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -115,6 +118,11 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
         }
         Sub::Mariadb { server, arguments } => {
             return become_it(sandbox.mariadb_command(&server)?.args(arguments));
+        }
+        Sub::Merge => {
+            for change in sandbox.refinery().merge()? {
+                ui::line(&format!("merged {} {}", change.number, change.subject));
+            }
         }
         Sub::MetastoreSql { query } => {
             return become_it(&mut sandbox.metastore_sql_command(&query)?);

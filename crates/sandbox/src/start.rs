@@ -14,6 +14,7 @@ use crate::sandbox::{Progress, Sandbox, Service, UpOptions, ports_of, roles};
 use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
 use crate::servers::{self, dns, hdfs, mariadb, metastore, tls};
+use crate::seed::newwiki;
 use crate::state::State;
 use crate::{admins, config, files, hosts, process};
 
@@ -231,6 +232,9 @@ impl<'a> Start<'a> {
                 .into_iter()
                 .map(|server| scope.spawn(move || self.start_database(server, state)))
                 .collect();
+            if missing.contains(&Server::ProdReplica.name()) && !newwiki::is_local(dir) {
+                newwiki::local(dir)?;
+            }
             self.start_jvms(missing, state)?;
             if missing.contains(&"dns") {
                 self.wait("dns", || dns::is_healthy(&state.ports))?;

@@ -1,5 +1,7 @@
-//! A realistic leaver, made by the servers' own clients.
+//! What the tools are to work on, made by the servers' own clients: a realistic leaver,
+//! Superset's databases, the lists of wikis.
 
+pub(crate) mod newwiki;
 mod world;
 
 use std::io::Write;
@@ -125,6 +127,7 @@ fn check_name(user: &str) -> Result<(), Error> {
         "default",
         "hdfs",
         "hive",
+        "newwiki",
         "root",
         "shared",
         "superset",

@@ -204,6 +204,11 @@ impl Server {
         files::write(&path, 0o600, &stamp)
     }
 
+    /// Makes those of the wikis' databases and tables again that are gone.
+    pub(crate) fn restore(self, dir: &Path) -> Result<(), Error> {
+        self.sql(dir, &replicas::statements(self)).map(drop)
+    }
+
     /// The client, connected as root; the caller adds arguments.
     pub(crate) fn client(self, dir: &Path) -> Command {
         let mut command = Command::new("mariadb");

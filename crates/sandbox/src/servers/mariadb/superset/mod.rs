@@ -55,8 +55,7 @@ pub(crate) fn key_file(dir: &Path, database: &str) -> PathBuf {
 }
 
 fn dump() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/superset/superset_production.sql.gz")
+    files::fixtures().join("superset/superset_production.sql.gz")
 }
 
 /// Makes both databases anew, with about `size` of generated rows in production, and
