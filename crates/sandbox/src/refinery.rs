@@ -49,13 +49,22 @@ impl Refinery {
         };
         let new = |name: &str| folder.join(format!("{name}.new"));
         let (work, bare, clone) = (new("work"), new("refinery.git"), new("refinery"));
-        for path in [&refinery.checkout(), &refinery.remote(), &work, &bare, &clone] {
+        for path in [
+            &refinery.checkout(),
+            &refinery.remote(),
+            &work,
+            &bare,
+            &clone,
+        ] {
             files::remove(path)?;
         }
         write_lists(&work)?;
         init(&bare)?;
         let commit = |arguments: &[&str]| {
-            git(&bare, &[&["--work-tree", &work.to_string_lossy()], arguments].concat())
+            git(
+                &bare,
+                &[&["--work-tree", &work.to_string_lossy()], arguments].concat(),
+            )
         };
         commit(&["add", "--all", "."])?;
         commit(&["commit", "--quiet", "--message", FIRST_COMMIT])?;
@@ -95,11 +104,18 @@ impl Refinery {
 
     /// The changes that wait for review, by number.
     pub fn waiting(&self) -> Result<Vec<Change>, Error> {
-        let log = self.git(&["log", "--format=%(trailers:key=Change-Id,valueonly)", BRANCH])?;
+        let log = self.git(&[
+            "log",
+            "--format=%(trailers:key=Change-Id,valueonly)",
+            BRANCH,
+        ])?;
         let format = "--format=%(refname) %(objectname) \
                       %(trailers:key=Change-Id,valueonly,separator=%x20) %(contents:subject)";
         let mut changes = BTreeMap::new();
-        for line in self.git(&["for-each-ref", format, "refs/changes/"])?.lines() {
+        for line in self
+            .git(&["for-each-ref", format, "refs/changes/"])?
+            .lines()
+        {
             let mut fields = line.splitn(4, ' ');
             let mut next = || fields.next().unwrap_or_default();
             let (name, commit, id, subject) = (next(), next(), next(), next());
@@ -197,7 +213,14 @@ fn write_lists(work: &Path) -> Result<(), Error> {
 fn init(bare: &Path) -> Result<(), Error> {
     let mut command = Command::new("git");
     base(&mut command)
-        .args(["init", "--quiet", "--bare", "--template=", "--initial-branch", BRANCH])
+        .args([
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            "--initial-branch",
+            BRANCH,
+        ])
         .arg(bare);
     files::run(&mut command, "git init")?;
     files::folder(&bare.join("hooks"))

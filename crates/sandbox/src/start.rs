@@ -11,10 +11,10 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::java::Java;
 use crate::sandbox::{Progress, Sandbox, Service, UpOptions, ports_of, roles};
+use crate::seed::newwiki;
 use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
 use crate::servers::{self, dns, hdfs, mariadb, metastore, tls};
-use crate::seed::newwiki;
 use crate::state::State;
 use crate::{admins, config, files, hosts, process};
 
@@ -34,14 +34,7 @@ pub(crate) const ROLES: [&str; 8] = [
 ];
 
 /// What every sandbox's folder has in it.
-const FOLDERS: [&str; 6] = [
-    "admins",
-    "hdfs",
-    "hosts",
-    "metastore",
-    "secrets",
-    "state",
-];
+const FOLDERS: [&str; 6] = ["admins", "hdfs", "hosts", "metastore", "secrets", "state"];
 
 /// One call of [`Sandbox::up`], which holds the lock.
 pub(crate) struct Start<'a> {
@@ -87,11 +80,13 @@ impl<'a> Start<'a> {
         }
         if missing.contains(&"metastore") {
             state.split_metastore = self.options.split_metastore;
-            state.backend.get_or_insert(if wanted.contains(&Server::Metadata.name()) {
-                Backend::MariaDb
-            } else {
-                Backend::Derby
-            });
+            state
+                .backend
+                .get_or_insert(if wanted.contains(&Server::Metadata.name()) {
+                    Backend::MariaDb
+                } else {
+                    Backend::Derby
+                });
         }
         if wants_hosts {
             state.hosts = self.options.hosts;
@@ -221,7 +216,9 @@ impl<'a> Start<'a> {
             tls::make(dir, &self.sandbox.tool_mark())?;
         }
         // The metastore may stand on that one.
-        let metadata = databases.first().filter(|first| **first == Server::Metadata);
+        let metadata = databases
+            .first()
+            .filter(|first| **first == Server::Metadata);
         let waits = missing.contains(&"metastore") && state.backend == Some(Backend::MariaDb);
         if let (true, Some(metadata)) = (waits, metadata) {
             self.start_database(*metadata, state)?;

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use crate::error::Error;
 use crate::hosts::{self, HostSeed};
 use crate::sandbox::{Sandbox, Service};
+use crate::servers::mariadb::Server;
 use crate::servers::mariadb::superset::{self, Size};
 use crate::{admins, files};
 
@@ -66,11 +67,17 @@ impl Sandbox {
 
     /// Makes Superset's databases on the server `metadata` as they are after the first
     /// start: `superset_production`, with about `size` of generated rows (six tenths of
-    /// it in `logs`, three in `query`), and `superset_staging`, an older copy. Removes
-    /// `superset_staging_new` and `superset_staging_previous`.
+    /// it in `logs`, three in `query`), and `superset_staging`, an older copy; the latter
+    /// on `target` too if that is up. Removes `superset_staging_new` and
+    /// `superset_staging_previous` on both.
     pub fn seed_superset(&self, size: Size) -> Result<(), Error> {
-        self.require_server(Service::MariaDb, "metadata")?;
-        superset::seed(self.dir(), size)
+        let (metadata, target) = (Server::Metadata, Server::Target);
+        self.require_server(Service::MariaDb, metadata.name())?;
+        superset::seed(self.dir(), size)?;
+        if self.require_server(Service::MariaDb, target.name()).is_ok() {
+            superset::seed_staging(self.dir(), target)?;
+        }
+        Ok(())
     }
 
     fn make(&self, ops: &[world::Op]) -> Result<(), Error> {

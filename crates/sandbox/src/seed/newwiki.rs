@@ -224,14 +224,25 @@ mod tests {
     #[test]
     fn the_wiki_is_in_its_place() {
         let list = "# made by a tool\naawiki\nazwiki\nb\n";
-        assert_eq!(with_wiki(list), "# made by a tool\naawiki\nazwiki\nazywiki\nb\n");
+        assert_eq!(
+            with_wiki(list),
+            "# made by a tool\naawiki\nazwiki\nazywiki\nb\n"
+        );
     }
 
     #[test]
     fn days_cross_months() {
-        let days: Vec<Date> = days(jiff::civil::date(2026, 3, 3)).map(|(_, day)| day).collect();
-        assert_eq!(partition(days[0]), format!("{UNEXPECTED}/year=2026/month=3/day=2"));
-        assert_eq!(partition(days[2]), format!("{UNEXPECTED}/year=2026/month=2/day=28"));
+        let days: Vec<Date> = days(jiff::civil::date(2026, 3, 3))
+            .map(|(_, day)| day)
+            .collect();
+        assert_eq!(
+            partition(days[0]),
+            format!("{UNEXPECTED}/year=2026/month=3/day=2")
+        );
+        assert_eq!(
+            partition(days[2]),
+            format!("{UNEXPECTED}/year=2026/month=2/day=28")
+        );
         assert_eq!(days.len(), 11);
     }
 }

@@ -103,7 +103,10 @@ mod tests {
             text.contains("srv-host=_s5-analytics._tcp.eqiad.wmnet,dbstore1008.eqiad.wmnet,3300,")
         );
         for section in 1..=8 {
-            assert!(text.contains(&format!("=_s{section}-analytics._tcp.")), "{section}");
+            assert!(
+                text.contains(&format!("=_s{section}-analytics._tcp.")),
+                "{section}"
+            );
         }
         assert!(text.contains("host-record=dbstore1008.eqiad.wmnet,127.0.0.1\n"));
     }

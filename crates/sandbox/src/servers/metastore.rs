@@ -188,7 +188,8 @@ fn make_mariadb(dir: &Path, java: &Java, progress: &(dyn Fn(&str) + Sync)) -> Re
     let version = format!("SELECT SCHEMA_VERSION FROM {DATABASE}.VERSION");
     if Server::Metadata
         .sql(dir, &version)
-        .is_ok_and(|rows| rows.lines().count() == 1) {
+        .is_ok_and(|rows| rows.lines().count() == 1)
+    {
         return Ok(());
     }
     progress("making the metastore's schema on MariaDB");
@@ -197,13 +198,14 @@ fn make_mariadb(dir: &Path, java: &Java, progress: &(dyn Fn(&str) + Sync)) -> Re
         .join("scripts/metastore/upgrade/mysql/hive-schema-3.1.0.mysql.sql");
     let script = fs::read_to_string(&script).context("read", &script)?;
     // The script's indexes are longer than utf8mb4 would allow.
-    Server::Metadata.sql(
-        dir,
-        &format!(
-            "DROP DATABASE IF EXISTS {DATABASE};\n\
+    Server::Metadata
+        .sql(
+            dir,
+            &format!(
+                "DROP DATABASE IF EXISTS {DATABASE};\n\
              CREATE DATABASE {DATABASE} CHARACTER SET latin1;\n\
              USE {DATABASE};\n{script}"
-        ),
-    )
-    .map(drop)
+            ),
+        )
+        .map(drop)
 }

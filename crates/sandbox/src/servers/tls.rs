@@ -16,7 +16,10 @@ pub(crate) fn ca(dir: &Path) -> PathBuf {
 /// A server's certificate and its key.
 pub(crate) fn of_server(dir: &Path, server: &str) -> (PathBuf, PathBuf) {
     let tls = dir.join("tls");
-    (tls.join(format!("{server}.pem")), tls.join(format!("{server}.key")))
+    (
+        tls.join(format!("{server}.pem")),
+        tls.join(format!("{server}.key")),
+    )
 }
 
 /// Makes the authority and all certificates, if there are none yet.
@@ -72,7 +75,14 @@ fn certificate(
     let mut openssl = process::tool("openssl", mark);
     openssl
         .current_dir(folder)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
         .args(["-noenc", "-sha256", "-days", "3650"])
         .arg("-config")
         .arg(&conf)

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Server;
 use crate::error::{Context, Error};
@@ -33,9 +33,7 @@ pub(super) fn statements(server: Server, dir: &Path) -> Result<String, Error> {
     let grants = |account: &str, host: &str| {
         let mut text = String::new();
         if server == Server::Metadata {
-            text += &format!(
-                "GRANT {READ} ON `superset\\_production`.* TO {account}@'{host}';\n"
-            );
+            text += &format!("GRANT {READ} ON `superset\\_production`.* TO {account}@'{host}';\n");
         }
         for database in STAGING {
             text += &format!("GRANT {WRITE} ON `{database}`.* TO {account}@'{host}';\n");
@@ -95,9 +93,14 @@ pub(crate) fn make_account(dir: &Path, account: &str, database: &str) -> Result<
         .map(drop)
 }
 
+/// The file of an account's password.
+pub(crate) fn password_file(dir: &Path, account: &str) -> PathBuf {
+    dir.join(format!("secrets/mariadb-{account}"))
+}
+
 /// The password of an account, 32 hexadecimal digits.
 pub(crate) fn password(dir: &Path, account: &str) -> Result<String, Error> {
-    let path = dir.join(format!("secrets/mariadb-{account}"));
+    let path = password_file(dir, account);
     match fs::read_to_string(&path) {
         Ok(password) => return Ok(password.trim_end().to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}

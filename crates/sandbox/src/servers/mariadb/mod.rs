@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub(crate) use accounts::{CLOUD_USER, DBSYNC, RESEARCH, make_account, password};
+pub(crate) use accounts::{CLOUD_USER, DBSYNC, RESEARCH, make_account, password, password_file};
 
 use super::{Ports, tls};
 use crate::cache::Cache;
@@ -167,7 +167,11 @@ impl Server {
             .arg(option("--ssl-key=", &key))
             // A killed server loses nothing by it, only a machine without power.
             .arg("--innodb-flush-log-at-trx-commit=2");
-        let memory = if self == Self::Metadata { "128M" } else { "64M" };
+        let memory = if self == Self::Metadata {
+            "128M"
+        } else {
+            "64M"
+        };
         command.arg(format!("--innodb-buffer-pool-size={memory}"));
         if self == Self::Metadata {
             command
@@ -198,8 +202,10 @@ impl Server {
             return Ok(());
         }
         self.sql(dir, &statements)?;
-        if self == Self::Metadata {
-            superset::seed(dir, superset::Size::default())?;
+        match self {
+            Self::Metadata => superset::seed(dir, superset::Size::default())?,
+            Self::Target => superset::seed_staging(dir, self)?,
+            Self::ProdReplica | Self::Cloud => {}
         }
         files::write(&path, 0o600, &stamp)
     }
@@ -269,19 +275,28 @@ pub(crate) fn plugins(cache: &Cache, mark: &(String, String)) -> Result<Option<P
         return Ok(None);
     }
     let version = files::run(
-        Command::new("dpkg-query").args(["--show", "--showformat=${Version}", "mariadb-server-core"]),
+        Command::new("dpkg-query").args([
+            "--show",
+            "--showformat=${Version}",
+            "mariadb-server-core",
+        ]),
         "asking for MariaDB's version",
     )?;
     let package = format!("mariadb-server={version}");
     let entry = cache.entry("mariadb-plugins", &package, |folder| {
         let mut download = process::tool("apt-get", mark);
-        download.current_dir(folder).args(["download", "--quiet=2", &package]);
+        download
+            .current_dir(folder)
+            .args(["download", "--quiet=2", &package]);
         files::run(&mut download, "downloading mariadb-server")?;
         let archives = fs::read_dir(folder).context("list", folder)?;
         for archive in archives {
             let archive = archive.context("list", folder)?.path();
             let mut extract = process::tool("dpkg-deb", mark);
-            extract.arg("--extract").arg(&archive).arg(folder.join("root"));
+            extract
+                .arg("--extract")
+                .arg(&archive)
+                .arg(folder.join("root"));
             files::run(&mut extract, "unpacking mariadb-server")?;
         }
         let plugin = folder.join("root").join(&PLUGINS[1..]).join(&library);

@@ -54,8 +54,14 @@ const PARTIAL: &str = "nupwiki";
 
 /// A few tables of `MediaWiki`, as far as it matters here.
 const TABLES: [(&str, &str); 6] = [
-    ("actor", "actor_id bigint unsigned PRIMARY KEY, actor_name varbinary(255) NOT NULL"),
-    ("comment", "comment_id bigint unsigned PRIMARY KEY, comment_text blob NOT NULL"),
+    (
+        "actor",
+        "actor_id bigint unsigned PRIMARY KEY, actor_name varbinary(255) NOT NULL",
+    ),
+    (
+        "comment",
+        "comment_id bigint unsigned PRIMARY KEY, comment_text blob NOT NULL",
+    ),
     (
         "page",
         "page_id int unsigned PRIMARY KEY, page_namespace int NOT NULL, \
@@ -66,8 +72,14 @@ const TABLES: [(&str, &str); 6] = [
         "rev_id bigint unsigned PRIMARY KEY, rev_page int unsigned NOT NULL, \
          rev_actor bigint unsigned NOT NULL, rev_timestamp binary(14) NOT NULL",
     ),
-    ("site_stats", "ss_row_id int unsigned PRIMARY KEY, ss_total_edits bigint unsigned"),
-    ("user", "user_id int unsigned PRIMARY KEY, user_name varbinary(255) NOT NULL"),
+    (
+        "site_stats",
+        "ss_row_id int unsigned PRIMARY KEY, ss_total_edits bigint unsigned",
+    ),
+    (
+        "user",
+        "user_id int unsigned PRIMARY KEY, user_name varbinary(255) NOT NULL",
+    ),
 ];
 /// Those of [`TABLES`] that [`PARTIAL`] has in the cloud.
 const OF_PARTIAL: [&str; 2] = ["page", "site_stats"];
@@ -128,7 +140,10 @@ mod tests {
 
     #[test]
     fn every_wiki_is_in_the_lists() {
-        let lists = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/newwiki/dblists");
+        let lists = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../fixtures/newwiki/dblists"
+        );
         let all = std::fs::read_to_string(format!("{lists}/all.dblist")).unwrap();
         let special = [ONLY_IN_PRODUCTION, EMPTY, PARTIAL, "zghwiktionary"];
         for name in WHOLE.iter().chain(&special).skip(1) {

@@ -41,6 +41,10 @@ impl FromStr for Size {
     }
 }
 
+/// The two databases.
+pub(crate) const PRODUCTION: &str = "superset_production";
+pub(crate) const STAGING: &str = "superset_staging";
+
 /// The key that the dump's secrets are encrypted with, and another one for staging.
 const PRODUCTION_KEY: &str = "prodSecretKey-0123456789abcdefghijklmnopqrstuvwxyzABCDEF+/=";
 const STAGING_KEY: &str = "stagingSecretKey-FEDCBAzyxwvutsrqponmlkjihgfedcba9876543210=/+";
@@ -58,39 +62,49 @@ fn dump() -> PathBuf {
     files::fixtures().join("superset/superset_production.sql.gz")
 }
 
-/// Makes both databases anew, with about `size` of generated rows in production, and
-/// removes what a copy may have left beside staging.
+/// Makes production and staging anew on `metadata`, with about `size` of generated rows
+/// in production.
 pub(crate) fn seed(dir: &Path, size: Size) -> Result<(), Error> {
-    for (database, key) in [
-        ("superset_production", PRODUCTION_KEY),
-        ("superset_staging", STAGING_KEY),
-    ] {
+    write_keys(dir)?;
+    load(dir, Server::Metadata, PRODUCTION, LIVE)?;
+    encrypt_more(dir)?;
+    fill(dir, size)?;
+    seed_staging(dir, Server::Metadata)
+}
+
+/// Makes staging anew on a server, and removes what a copy may have left beside it.
+pub(crate) fn seed_staging(dir: &Path, server: Server) -> Result<(), Error> {
+    load(dir, server, STAGING, OLDER)?;
+    reencrypt(dir, server)?;
+    let leftovers = format!(
+        "{SESSION}DROP DATABASE IF EXISTS {STAGING}_new;\n\
+         DROP DATABASE IF EXISTS {STAGING}_previous;\n"
+    );
+    server.sql(dir, &leftovers).map(drop)
+}
+
+fn write_keys(dir: &Path) -> Result<(), Error> {
+    for (database, key) in [(PRODUCTION, PRODUCTION_KEY), (STAGING, STAGING_KEY)] {
         files::write(&key_file(dir, database), 0o600, &format!("{key}\n"))?;
     }
+    Ok(())
+}
+
+/// Makes a database anew from the dump, and runs `more` in it.
+fn load(dir: &Path, server: Server, database: &str, more: &str) -> Result<(), Error> {
     let dump = files::run(
-        Command::new("gzip").args(["--decompress", "--stdout"]).arg(dump()),
+        Command::new("gzip")
+            .args(["--decompress", "--stdout"])
+            .arg(dump()),
         "decompressing Superset's dump",
     )?;
-    let load = |database: &str, more: &str| {
-        let text = format!(
-            "{SESSION}\
-             DROP DATABASE IF EXISTS {database};\n\
-             CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;\n\
-             USE {database};\n{dump}\n{more}"
-        );
-        Server::Metadata.sql(dir, &text)
-    };
-    load("superset_production", LIVE)?;
-    load("superset_staging", OLDER)?;
-    Server::Metadata.sql(
-        dir,
-        "SET lock_wait_timeout = 20;\n\
-         DROP DATABASE IF EXISTS superset_staging_new;\n\
-         DROP DATABASE IF EXISTS superset_staging_previous;\n",
-    )?;
-    encrypt_more(dir)?;
-    reencrypt(dir)?;
-    fill(dir, size)
+    let text = format!(
+        "{SESSION}\
+         DROP DATABASE IF EXISTS {database};\n\
+         CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;\n\
+         USE {database};\n{dump}\n{more}"
+    );
+    server.sql(dir, &text).map(drop)
 }
 
 /// Nothing that is seeded stands in the binary log: what a test finds there, somebody
@@ -121,9 +135,10 @@ const ENCRYPTED: [(&str, &str); 9] = [
 fn encrypt_more(dir: &Path) -> Result<(), Error> {
     let key = Key::new(PRODUCTION_KEY);
     let value = |text: &str| key.encrypt(text);
-    let certificate = "-----BEGIN CERTIFICATE-----\nbm90IGEgcmVhbCBvbmU=\n-----END CERTIFICATE-----\n";
+    let certificate =
+        "-----BEGIN CERTIFICATE-----\nbm90IGEgcmVhbCBvbmU=\n-----END CERTIFICATE-----\n";
     let text = format!(
-        "{SESSION}USE superset_production;\n\
+        "{SESSION}USE {PRODUCTION};\n\
          UPDATE dbs SET server_cert = '{}' WHERE id = 4;\n\
          INSERT INTO database_user_oauth2_tokens \
          (created_on, changed_on, id, user_id, database_id, access_token, refresh_token) VALUES \
@@ -137,15 +152,15 @@ fn encrypt_more(dir: &Path) -> Result<(), Error> {
 
 /// Encrypts staging's secrets by its own key, and makes it somebody of its own for the
 /// data sources.
-fn reencrypt(dir: &Path) -> Result<(), Error> {
+fn reencrypt(dir: &Path, server: Server) -> Result<(), Error> {
     let (from, to) = (Key::new(PRODUCTION_KEY), Key::new(STAGING_KEY));
-    let mut changes = format!("{SESSION}USE superset_staging;\n");
+    let mut changes = format!("{SESSION}USE {STAGING};\n");
     for (table, column) in ENCRYPTED {
         // The values are base64.
-        let rows = Server::Metadata.sql(
+        let rows = server.sql(
             dir,
             &format!(
-                "SELECT id, CONVERT({column} USING ascii) FROM superset_staging.{table} \
+                "SELECT id, CONVERT({column} USING ascii) FROM {STAGING}.{table} \
                  WHERE {column} IS NOT NULL"
             ),
         )?;
@@ -159,10 +174,9 @@ fn reencrypt(dir: &Path) -> Result<(), Error> {
             changes += &format!("UPDATE {table} SET {column} = '{value}' WHERE id = {id};\n");
         }
     }
-    changes += &format!(
-        "UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n"
-    );
-    Server::Metadata.sql(dir, &changes).map(drop)
+    changes +=
+        &format!("UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n");
+    server.sql(dir, &changes).map(drop)
 }
 
 /// What grows in a Superset that is in use: a table, its share of the generated data in
@@ -236,7 +250,7 @@ fn fill(dir: &Path, size: Size) -> Result<(), Error> {
         // Into an empty table rows go in bulk when nothing is checked row by row.
         let mut text = format!(
             "{SESSION}SET SESSION unique_checks = 0, foreign_key_checks = 0;\n\
-             USE superset_production;\n"
+             USE {PRODUCTION};\n"
         );
         for (into, percent, bytes, least, select) in tables {
             let rows = (size.0 / 100 * percent / bytes).max(*least);
