@@ -9,7 +9,7 @@ use opsweek_sandbox::Sandbox;
 fn root(deadline: Duration) -> Config {
     let sandbox = Sandbox::from_env().expect("run the tests by: cargo verify");
     Config {
-        endpoint: Endpoint::Socket(sandbox.dir().join("mariadb/mysqld.sock")),
+        endpoint: Endpoint::Socket(sandbox.dir().join("metadata/mysqld.sock")),
         user: "root".to_owned(),
         password: None,
         tls: Tls::Off,
