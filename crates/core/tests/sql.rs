@@ -81,12 +81,10 @@ fn over_tls(server: &str, user: &str) -> Config {
     let sandbox = Sandbox::from_env().expect("run the tests by: cargo verify");
     let secret = sandbox.dir().join(format!("secrets/mariadb-{user}"));
     let password = std::fs::read_to_string(secret).unwrap();
-    let servers = sandbox.status().unwrap().servers;
-    let found = servers.into_iter().find(|found| found.name == server);
     Config {
         endpoint: Endpoint::Tcp {
             host: "127.0.0.1".to_owned(),
-            port: found.unwrap().ports[server],
+            port: sandbox.port(server).unwrap().unwrap(),
         },
         user: user.to_owned(),
         password: Some(Secret::new(password.trim_end())),

@@ -56,15 +56,19 @@ impl Sandbox {
         packages::ensure_python(progress)?;
         let cache = Cache::from_env()?;
         let mark = self.tool_mark();
-        let superset = cache.entry("superset", (PACKAGES, CONFIG, CHECK), |folder| {
+        let superset = cache.entry("superset", PACKAGES, |folder| {
             progress("installing Superset, which takes minutes");
             install(folder, &mark)
         })?;
+        let home = self.dir().join("superset");
+        files::folder(&home)?;
+        files::write(&home.join("config.py"), 0o644, CONFIG)?;
+        files::write(&home.join("check.py"), 0o644, CHECK)?;
         let mut command = Command::new(superset.join("bin/python"));
         command
-            .arg(superset.join("check.py"))
-            .env("SUPERSET_CONFIG_PATH", superset.join("config.py"))
-            .env("SUPERSET_HOME", self.dir().join("state/superset"))
+            .arg(home.join("check.py"))
+            .env("SUPERSET_CONFIG_PATH", home.join("config.py"))
+            .env("SUPERSET_HOME", &home)
             .env("KEY_FILE", key_file(self.dir(), of))
             .env("PASSWORD_FILE", password_file(self.dir(), DBSYNC))
             .env("ACCOUNT", DBSYNC)
@@ -74,8 +78,8 @@ impl Sandbox {
     }
 }
 
-/// A Python environment with Superset and our two scripts; it is used by its `python`
-/// alone, so it may be moved.
+/// A Python environment with Superset; it is used by its `python` alone, so it may be
+/// moved.
 fn install(folder: &Path, mark: &(String, String)) -> Result<(), Error> {
     let mut venv = process::tool("python3", mark);
     files::run(venv.args(["-m", "venv"]).arg(folder), "python3 -m venv")?;
@@ -88,7 +92,5 @@ fn install(folder: &Path, mark: &(String, String)) -> Result<(), Error> {
         "--disable-pip-version-check",
     ])
     .args(PACKAGES);
-    files::run(&mut pip, "pip install apache-superset")?;
-    files::write(&folder.join("config.py"), 0o644, CONFIG)?;
-    files::write(&folder.join("check.py"), 0o644, CHECK)
+    files::run(&mut pip, "pip install apache-superset").map(drop)
 }

@@ -67,10 +67,10 @@ def main():
     if not problems:
         for database in db.session.query(Database).order_by(Database.database_name):
             name = database.database_name
-            # Without the tunnel, which would be opened.
+            # Given its URI it opens no tunnel.
             uri = database.sqlalchemy_uri_decrypted
             engine = read(name, lambda: database._get_sqla_engine(sqlalchemy_uri=uri))
-            parameters = database.get_extra().get("engine_params", {})
+            parameters = (read(name, database.get_extra) or {}).get("engine_params", {})
             encrypted = json.loads(database.encrypted_extra or "{}")
             print(f"connection {name}: {engine!r} {principal(parameters, encrypted)}".rstrip())
     print(f"secrets {secrets} decrypted")
