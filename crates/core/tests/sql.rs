@@ -1,5 +1,9 @@
 //! SQL connections on the sandbox's `MariaDB`.
-#![expect(clippy::expect_used, reason = "a test panics when it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test panics when it fails"
+)]
 
 use std::time::{Duration, Instant};
 

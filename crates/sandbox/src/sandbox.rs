@@ -419,7 +419,7 @@ impl Sandbox {
         Ok(())
     }
 
-    fn lock(&self, progress: Progress<'_>) -> Result<File, Error> {
+    pub(crate) fn lock(&self, progress: Progress<'_>) -> Result<File, Error> {
         let path = self.dir.join("lock");
         let lock = File::create(&path).context("create", &path)?;
         if lock.try_lock().is_err() {

@@ -135,9 +135,18 @@ impl Server {
             // Two that share one remove each other's tables.
             .arg(option("--tmpdir=", &home.join("tmp")))
             .arg(option("--extra-file=", &only_socket))
+            .arg(self.log_size())
             .args(user());
         files::run(&mut install, "mariadb-install-db")?;
         fs::rename(&new, &data).context("write", &data)
+    }
+
+    /// The replicas have nothing much to log.
+    fn log_size(self) -> &'static str {
+        match self {
+            Self::Metadata | Self::Target => "--innodb-log-file-size=96M",
+            Self::ProdReplica | Self::Cloud => "--innodb-log-file-size=8M",
+        }
     }
 
     /// The server's arguments. `plugins` is a folder of further plugins.
@@ -167,12 +176,11 @@ impl Server {
             .arg(option("--ssl-key=", &key))
             // A killed server loses nothing by it, only a machine without power.
             .arg("--innodb-flush-log-at-trx-commit=2");
-        let memory = if self == Self::Metadata {
-            "128M"
-        } else {
-            "64M"
+        let memory = match self {
+            Self::Metadata => "--innodb-buffer-pool-size=128M",
+            _ => "--innodb-buffer-pool-size=64M",
         };
-        command.arg(format!("--innodb-buffer-pool-size={memory}"));
+        command.args([memory, self.log_size()]);
         if self == Self::Metadata {
             command
                 .args(["--server-id=1", "--binlog-format=ROW"])
@@ -207,6 +215,19 @@ impl Server {
             Self::Target => superset::seed_staging(dir, self)?,
             Self::ProdReplica | Self::Cloud => {}
         }
+        files::write(&path, 0o600, &stamp)
+    }
+
+    /// Runs what makes databases anew; when that is cut short, the next start does it.
+    pub(crate) fn anew(
+        self,
+        dir: &Path,
+        make: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.stamp(dir);
+        let stamp = fs::read_to_string(&path).context("read", &path)?;
+        fs::remove_file(&path).context("remove", &path)?;
+        make()?;
         files::write(&path, 0o600, &stamp)
     }
 
@@ -282,12 +303,11 @@ pub(crate) fn plugins(cache: &Cache, mark: &(String, String)) -> Result<Option<P
         ]),
         "asking for MariaDB's version",
     )?;
-    let package = format!("mariadb-server={version}");
-    let entry = cache.entry("mariadb-plugins", &package, |folder| {
+    let entry = cache.entry("mariadb-plugins", &version, |folder| {
         let mut download = process::tool("apt-get", mark);
         download
             .current_dir(folder)
-            .args(["download", "--quiet=2", &package]);
+            .args(["download", "--quiet=2", "mariadb-server"]);
         files::run(&mut download, "downloading mariadb-server")?;
         let archives = fs::read_dir(folder).context("list", folder)?;
         for archive in archives {
