@@ -174,8 +174,9 @@ impl Server {
             .arg(option("--ssl-ca=", &tls::ca(dir)))
             .arg(option("--ssl-cert=", &certificate))
             .arg(option("--ssl-key=", &key))
-            // A killed server loses nothing by it, only a machine without power.
-            .arg("--innodb-flush-log-at-trx-commit=2");
+            // A killed server loses nothing by these, only a machine without power.
+            .arg("--innodb-flush-log-at-trx-commit=2")
+            .args(["--innodb-flush-method=nosync", "--debug-no-sync"]);
         let memory = match self {
             Self::Metadata => "--innodb-buffer-pool-size=128M",
             _ => "--innodb-buffer-pool-size=64M",
@@ -304,25 +305,25 @@ pub(crate) fn plugins(cache: &Cache, mark: &(String, String)) -> Result<Option<P
         "asking for MariaDB's version",
     )?;
     let entry = cache.entry("mariadb-plugins", &version, |folder| {
+        let package = folder.join("package");
+        files::folder(&package)?;
         let mut download = process::tool("apt-get", mark);
         download
-            .current_dir(folder)
+            .current_dir(&package)
             .args(["download", "--quiet=2", "mariadb-server"]);
         files::run(&mut download, "downloading mariadb-server")?;
-        let archives = fs::read_dir(folder).context("list", folder)?;
-        for archive in archives {
-            let archive = archive.context("list", folder)?.path();
+        let root = folder.join("root");
+        for archive in fs::read_dir(&package).context("list", &package)? {
+            let archive = archive.context("list", &package)?.path();
             let mut extract = process::tool("dpkg-deb", mark);
-            extract
-                .arg("--extract")
-                .arg(&archive)
-                .arg(folder.join("root"));
+            extract.arg("--extract").arg(&archive).arg(&root);
             files::run(&mut extract, "unpacking mariadb-server")?;
         }
-        let plugin = folder.join("root").join(&PLUGINS[1..]).join(&library);
+        let plugin = root.join(&PLUGINS[1..]).join(&library);
         let kept = folder.join(&library);
         fs::rename(&plugin, &kept).context("write", &kept)?;
-        files::remove(&folder.join("root"))
+        files::remove(&package)?;
+        files::remove(&root)
     })?;
     Ok(Some(entry))
 }
