@@ -12,8 +12,14 @@ use crate::sandbox::{Progress, Service};
 const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config", "zlib1g-dev"];
 /// util-linux has setsid and setpriv, which are on every Debian.
 const JVM: &[&str] = &["maven"];
-/// Not `mariadb-server`, which would start a server of the machine's own.
-const MARIADB: &[&str] = &["mariadb-client", "mariadb-server-core"];
+/// Not `mariadb-server` and `dnsmasq`, which would start servers of the machine's own.
+const MARIADB: &[&str] = &[
+    "dnsmasq-base",
+    "git",
+    "mariadb-client",
+    "mariadb-server-core",
+    "openssl",
+];
 
 /// Installs what the servers need and the machine lacks, after saying so.
 pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(), Error> {
@@ -29,6 +35,11 @@ pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(),
         packages.push("default-jdk-headless");
     }
     install(packages, progress)
+}
+
+/// Installs what a Python environment is made with.
+pub(crate) fn ensure_python(progress: Progress<'_>) -> Result<(), Error> {
+    install(vec!["python3", "python3-venv"], progress)
 }
 
 /// Installs what the rest of the workspace needs to be built.
