@@ -5,6 +5,7 @@
 //! Tests find the one that `sandbox test` brought up with [`Sandbox::from_env`].
 
 mod admins;
+mod benches;
 mod cache;
 mod clients;
 mod config;
@@ -13,7 +14,7 @@ mod files;
 pub mod hosts;
 mod java;
 mod measure;
-mod packages;
+pub mod packages;
 pub mod process;
 mod refinery;
 mod sandbox;
@@ -28,5 +29,6 @@ pub use error::Error;
 pub use measure::{Measured, bench, soak};
 pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
+pub use servers::redis;
 pub use seed::SeedOptions;
 pub use servers::mariadb::superset::Size;

@@ -1,7 +1,10 @@
 //! The ways to Redis: TLS, client certificates, ACL users, Unix sockets, Sentinel.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use opsweek_sandbox::redis::MASTER;
+use opsweek_sandbox::{Sandbox, Service, UpOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -211,7 +214,7 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     let sentinel = start_sentinel(first.port).await;
     let dead = free_port();
     let settings = json!({"redis": {
-        "sentinels": [format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", sentinel.port)], "sentinelName": "superset"
+        "sentinels": [format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", sentinel.port)], "sentinelName": MASTER
     }});
     let server = Server::start_unready(1, settings, &[]).await;
     server.ready().await;
@@ -238,26 +241,54 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     server.ready().await;
 }
 
-/// Starts a sentinel that watches a Redis and loses patience quickly.
+/// Starts a sentinel that watches a Redis and its replica.
 async fn start_sentinel(redis_port: u16) -> Redis {
-    let mut sentinel = Redis::stopped(&["--sentinel"]);
-    let config = format!(
-        "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor superset 127.0.0.1 {redis_port} 1\n\
-         sentinel down-after-milliseconds superset 500\nsentinel failover-timeout superset 5000\n",
-        sentinel.port,
-        sentinel.folder().display()
-    );
-    std::fs::write(sentinel.folder().join("sentinel.conf"), config).unwrap();
-    sentinel.run().await;
+    let sentinel = Redis::sentinel(redis_port).await;
     // Replicas are known only after a while.
     let mut connection = sentinel.connect().await;
     eventually("the sentinel's view", async || {
         let replicas = connection
-            .run(&["SENTINEL", "replicas", "superset"])
+            .run(&["SENTINEL", "replicas", MASTER])
             .await
             .unwrap();
         matches!(replicas, redis::Value::Array(replicas) if !replicas.is_empty())
     })
     .await;
     sentinel
+}
+
+/// What `sandbox up --with redis` brings up is of use in every way.
+#[tokio::test]
+async fn the_sandboxs_redis_is_reached_by_tcp_tls_and_sentinel() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = UpOptions {
+        with: vec![Service::Redis],
+        ..UpOptions::default()
+    };
+    let sandbox = Sandbox::start(folder.path(), &options, &|_| ()).unwrap();
+    let ports: BTreeMap<String, u16> = sandbox
+        .status()
+        .unwrap()
+        .servers
+        .into_iter()
+        .flat_map(|server| server.ports)
+        .collect();
+    let ca = folder.path().join("tls/ca.pem");
+    let sentinel = |port: u16| json!([format!("localhost:{port}")]);
+    for settings in [
+        json!({"port": ports["redis"]}),
+        json!({"path": folder.path().join("redis/redis.sock")}),
+        json!({"port": ports["redis-tls"], "ssl": true, "caFile": ca}),
+        json!({"sentinels": sentinel(ports["redis-sentinel"])}),
+        json!({"sentinels": sentinel(ports["redis-sentinel-tls"]), "sentinelSsl": true, "caFile": ca}),
+    ] {
+        let server = Server::start_unready(1, json!({"redis": settings}), &[]).await;
+        server.ready().await;
+        let mut client = connect(&server, "a", "").await;
+        let mut publisher = Redis::connect_to(ports["redis"]).await.unwrap();
+        publisher.event("a", &settings.to_string()).await.unwrap();
+        assert_eq!(client.jobs(1).await, [settings.to_string()]);
+    }
+    sandbox.down(&|_| ()).unwrap();
+    assert!(sandbox.status().unwrap().servers.is_empty());
 }
