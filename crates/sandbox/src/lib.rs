@@ -1,4 +1,4 @@
-//! Real servers on this machine: HDFS, Hive metastore, `MariaDB` and sshd hosts,
+//! Real servers on this machine: HDFS, Hive metastore, `MariaDB`, Redis and sshd hosts,
 //! for a demo, for practice, for tests. Loopback only.
 //!
 //! A [`Sandbox`] is a folder; its servers live on when whoever started them ends.
@@ -29,6 +29,6 @@ pub use error::Error;
 pub use measure::{Measured, bench, soak};
 pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
-pub use servers::redis;
 pub use seed::SeedOptions;
 pub use servers::mariadb::superset::Size;
+pub use servers::redis;

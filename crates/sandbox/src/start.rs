@@ -281,7 +281,7 @@ impl<'a> Start<'a> {
             } else {
                 let conf = redis::sandbox_sentinel(dir, &state.ports)?;
                 self.spawn(name, program, |command| {
-                    command.arg(conf).arg("--sentinel");
+                    redis::sentinel_arguments(&conf, command);
                 })?;
             }
             self.wait(name, || redis::is_healthy(&state.ports, name))?;

@@ -21,7 +21,7 @@ async fn server(config: serde_json::Value) -> Server {
 
 fn cookie() -> String {
     format!(
-        "Cookie: async-token={}\r\n",
+        "Cookie: theme=caf\u{e9}; async-token={}\r\n",
         token(&json!({"channel": "a"}), SECRET)
     )
 }

@@ -92,6 +92,13 @@ async fn tls_checks_the_chain_and_the_name() {
     });
     let extra = [("NODE_EXTRA_CA_CERTS", ca.to_str().unwrap())];
     works(&Server::spawn(&settings, &[], &extra).await, &redis).await;
+    let mut settings = settings;
+    settings["redis"]["caFile"] = json!(ca);
+    let gone = [("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem")];
+    let server = Server::spawn(&settings, &[], &gone).await;
+    server.logs("going on without redis.extraCaFile").await;
+    works(&server, &redis).await;
+    settings["redis"]["caFile"] = json!(null);
     let blind = [("NODE_TLS_REJECT_UNAUTHORIZED", "0")];
     works(&Server::spawn(&settings, &[], &blind).await, &redis).await;
 }
@@ -265,8 +272,9 @@ async fn the_sandboxs_redis_is_reached_by_tcp_tls_and_sentinel() {
         with: vec![Service::Redis],
         ..UpOptions::default()
     };
-    let sandbox = Sandbox::start(folder.path(), &options, &|_| ()).unwrap();
+    let sandbox = Up(Sandbox::start(folder.path(), &options, &|_| ()).unwrap());
     let ports: BTreeMap<String, u16> = sandbox
+        .0
         .status()
         .unwrap()
         .servers
@@ -289,6 +297,15 @@ async fn the_sandboxs_redis_is_reached_by_tcp_tls_and_sentinel() {
         publisher.event("a", &settings.to_string()).await.unwrap();
         assert_eq!(client.jobs(1).await, [settings.to_string()]);
     }
-    sandbox.down(&|_| ()).unwrap();
-    assert!(sandbox.status().unwrap().servers.is_empty());
+    sandbox.0.down(&|_| ()).unwrap();
+    assert!(sandbox.0.status().unwrap().servers.is_empty());
+}
+
+/// A sandbox that ends with the test.
+struct Up(Sandbox);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.down(&|_| ());
+    }
 }

@@ -57,7 +57,14 @@ const FURTHER: [Run; 2] = [
     Run {
         name: "CPU a delivery, events of 16 KiB",
         arguments: &[
-            "--padding", "16384", "--rate", "200", "--seconds", "10", "--blast", "0",
+            "--padding",
+            "16384",
+            "--rate",
+            "200",
+            "--seconds",
+            "10",
+            "--blast",
+            "0",
         ],
         theirs_s: 350e-6,
         theirs: &[],

@@ -24,6 +24,9 @@ pub const MASTER: &str = "mymaster";
 /// package that starts a server of the machine's own.
 const PROGRAM: &str = "/usr/bin/redis-check-rdb";
 
+/// A title is written over the environment, where the sandbox's mark is.
+const NO_TITLE: [&str; 2] = ["--set-proc-title", "no"];
+
 /// A redis-server of its own for a test or a driver, ready to be spawned: in `dir`, on
 /// `port` of the loopback address, every write on the disk before it is acknowledged.
 /// Arguments that the caller adds win. Installs the Debian package if it is missing.
@@ -39,7 +42,7 @@ pub fn sentinel(dir: &Path, port: u16, master: u16) -> Result<Command, Error> {
     let program = private(dir)?;
     let conf = write_sentinel(dir, port, master, "")?;
     let mut command = Command::new(program);
-    command.arg(conf).arg("--sentinel");
+    sentinel_arguments(&conf, &mut command);
     Ok(command)
 }
 
@@ -63,6 +66,7 @@ fn arguments(dir: &Path, port: u16, command: &mut Command) {
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "yes"])
+        .args(NO_TITLE)
         .args(["--appendfsync", "always", "--dir"])
         .arg(dir);
 }
@@ -105,6 +109,11 @@ pub(crate) fn sandbox_sentinel(dir: &Path, ports: &Ports) -> Result<PathBuf, Err
     );
     let listens = port(ports, "redis-sentinel");
     write_sentinel(&sentinel_home(dir), listens, port(ports, "redis"), &tls)
+}
+
+/// The arguments of a Sentinel with that configuration.
+pub(crate) fn sentinel_arguments(conf: &Path, command: &mut Command) {
+    command.arg(conf).arg("--sentinel").args(NO_TITLE);
 }
 
 /// Writes a Sentinel's configuration, which it will write in itself.
