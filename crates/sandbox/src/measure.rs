@@ -118,6 +118,12 @@ mod tests {
 
     #[test]
     fn quicker_is_above_one() {
-        assert!(Measured::new("chown", 2.0, 3.0).ratio > 1.0);
+        let mut measured = Measured::new("chown", 2.0, 3.0);
+        assert!(measured.ratio > 1.0);
+        measured.figures.insert("rss_idle_mb".to_owned(), 9.5);
+        assert_eq!(
+            serde_json::to_value(measured).unwrap(),
+            serde_json::json!({"name": "chown", "ours_s": 2.0, "theirs_s": 3.0, "ratio": 1.5, "rss_idle_mb": 9.5})
+        );
     }
 }
