@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, ValueEnum};
 use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, Size, UpOptions, ui};
 
-/// Real HDFS, Hive metastore, `MariaDB` and sshd hosts on this machine, loopback only
+/// Real HDFS, Hive metastore, `MariaDB`, Redis and sshd hosts on this machine, loopback only
 #[derive(Parser)]
 #[command(version, args_override_self = true)]
 struct Cli {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use superset_websocket::config::{Config, ConfigError, Flags};
-use superset_websocket::{ServerError, log, serve};
+use superset_websocket::config::{Config, Flags};
+use superset_websocket::{ServerError, check, log, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -37,19 +37,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err((error, hint)) => {
-            report(error.as_ref(), hint);
+        Err(error) => {
+            report(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-type Failure = (Box<dyn std::error::Error>, Option<String>);
-
-fn run(arguments: Arguments) -> Result<(), Failure> {
+fn run(arguments: Arguments) -> Result<(), ServerError> {
     // Other variables than UTF-8 ones can't be of use here.
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -58,19 +55,16 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         mode: arguments.mode,
         refusal: arguments.refusal,
     };
-    let loaded =
-        Config::load(arguments.config.as_deref(), &environment, &flags).map_err(of_config)?;
-    let config = loaded.config;
+    let loaded = Config::load(arguments.config.as_deref(), &environment, &flags)?;
     if arguments.check_config {
         show(&loaded.rendered, &loaded.warnings);
-        return config.check().map_err(of_config);
+        return check(&loaded.config);
     }
-    config.check().map_err(of_config)?;
-    if config.has_example_secret() {
+    check(&loaded.config)?;
+    if loaded.config.has_example_secret() {
         warn_of_example_secret();
     }
-    let _log = log::start(&config.log)
-        .map_err(|error| -> Failure { (error.into(), Some("check logFilename".to_owned())) })?;
+    let _log = log::start(&loaded.config.log).map_err(ServerError::Log)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -79,42 +73,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| -> Failure { (error.into(), None) })?;
+        .map_err(ServerError::System)?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        stop_on_signals(stop.clone()).map_err(|error| -> Failure { (error.into(), None) })?;
-        serve(config, &datadog_tags(&environment), stop)
-            .await
-            .map_err(|error: ServerError| -> Failure {
-                let hint = error.hint();
-                (error.into(), hint)
-            })
+        stop_on_signals(stop.clone()).map_err(ServerError::System)?;
+        serve(loaded.config, stop).await
     })
-}
-
-fn of_config(error: ConfigError) -> Failure {
-    let hint = error.hint();
-    (error.into(), hint)
-}
-
-/// Tags that the Node.js library hot-shots takes from the environment.
-fn datadog_tags(environment: &BTreeMap<String, String>) -> Vec<String> {
-    [
-        ("DD_ENTITY_ID", "dd.internal.entity_id"),
-        ("DD_ENV", "env"),
-        ("DD_SERVICE", "service"),
-        ("DD_VERSION", "version"),
-    ]
-    .iter()
-    .filter_map(|(variable, tag)| {
-        Some(format!(
-            "{tag}:{}",
-            environment
-                .get(*variable)
-                .filter(|value| !value.is_empty())?
-        ))
-    })
-    .collect()
 }
 
 fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
@@ -152,14 +116,14 @@ fn warn_of_example_secret() {
     clippy::print_stderr,
     reason = "the last word of a server that can't start"
 )]
-fn report(error: &dyn std::error::Error, hint: Option<String>) {
+fn report(error: &ServerError) {
     eprintln!("ERROR: {error}");
-    let mut source = error.source();
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         eprintln!("caused by: {cause}");
         source = cause.source();
     }
-    if let Some(hint) = hint {
+    if let Some(hint) = error.hint() {
         eprintln!("hint: {hint}");
     }
 }

@@ -1,10 +1,11 @@
-//! Real servers on this machine: HDFS, Hive metastore, `MariaDB` and sshd hosts,
+//! Real servers on this machine: HDFS, Hive metastore, `MariaDB`, Redis and sshd hosts,
 //! for a demo, for practice, for tests. Loopback only.
 //!
 //! A [`Sandbox`] is a folder; its servers live on when whoever started them ends.
 //! Tests find the one that `sandbox test` brought up with [`Sandbox::from_env`].
 
 mod admins;
+mod benches;
 mod cache;
 mod clients;
 mod config;
@@ -13,7 +14,7 @@ mod files;
 pub mod hosts;
 mod java;
 mod measure;
-mod packages;
+pub mod packages;
 pub mod process;
 mod refinery;
 mod sandbox;
@@ -31,3 +32,4 @@ pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;
 pub use servers::mariadb::superset::Size;
+pub use servers::redis;

@@ -1,22 +1,28 @@
 //! Comparisons with other tools (`sandbox bench NAME`) and long runs (`sandbox soak
 //! NAME`), which tests do not include.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::benches::websocket;
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
-/// One comparison's result, in seconds of wall time.
+/// One comparison's result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// What was done.
     pub name: String,
-    /// How long we took.
+    /// How long we took, in seconds of wall time unless `name` says otherwise.
     pub ours_s: f64,
     /// How long the other tool took.
     pub theirs_s: f64,
     /// `theirs_s / ours_s`: above 1 we were quicker.
     pub ratio: f64,
+    /// What else was measured, by names that end in their units, such as `rss_idle_mb`.
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, f64>,
 }
 
 impl Measured {
@@ -27,6 +33,7 @@ impl Measured {
             ours_s,
             theirs_s,
             ratio: theirs_s / ours_s,
+            figures: BTreeMap::new(),
         }
     }
 }
@@ -38,9 +45,15 @@ struct Entry<T> {
 }
 
 /// Every comparison; an entry gives one result or several.
-const BENCHES: &[Entry<Vec<Measured>>] = &[];
+const BENCHES: &[Entry<Vec<Measured>>] = &[Entry {
+    name: "websocket",
+    run: websocket::bench,
+}];
 /// Every long run; it fails with what went wrong.
-const SOAKS: &[Entry<()>] = &[];
+const SOAKS: &[Entry<()>] = &[Entry {
+    name: "websocket",
+    run: websocket::soak,
+}];
 
 /// Runs a comparison.
 pub fn bench(
@@ -105,6 +118,12 @@ mod tests {
 
     #[test]
     fn quicker_is_above_one() {
-        assert!(Measured::new("chown", 2.0, 3.0).ratio > 1.0);
+        let mut measured = Measured::new("chown", 2.0, 3.0);
+        assert!(measured.ratio > 1.0);
+        measured.figures.insert("rss_idle_mb".to_owned(), 9.5);
+        assert_eq!(
+            serde_json::to_value(measured).unwrap(),
+            serde_json::json!({"name": "chown", "ours_s": 2.0, "theirs_s": 3.0, "ratio": 1.5, "rss_idle_mb": 9.5})
+        );
     }
 }

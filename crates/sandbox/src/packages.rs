@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::hosts;
@@ -21,6 +22,9 @@ const MARIADB: &[&str] = &[
     "openssl",
 ];
 
+/// Not `redis-server` for the same reason: it only adds a name to what the tools have.
+const REDIS: &[&str] = &["openssl", "redis-tools"];
+
 /// Installs what the servers need and the machine lacks, after saying so.
 pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(), Error> {
     let mut packages = Vec::new();
@@ -29,6 +33,7 @@ pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(),
             Service::Hdfs | Service::Metastore => JVM,
             Service::Hosts => hosts::debian_packages(),
             Service::MariaDb => MARIADB,
+            Service::Redis => REDIS,
         });
     }
     if packages.contains(&"maven") && java::home().is_none() {
@@ -47,9 +52,20 @@ pub(crate) fn ensure_build(progress: Progress<'_>) -> Result<(), Error> {
     install(BUILD.to_vec(), progress)
 }
 
+/// Installs the browser that tests use, if it is missing; gives its program.
+pub fn browser(progress: Progress<'_>) -> Result<&'static str, Error> {
+    let chromium = "chromium";
+    install(vec![chromium], progress)?;
+    Ok(chromium)
+}
+
+/// Tests ask at the same time, and apt-get has a lock for which it does not wait.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 fn install(mut packages: Vec<&str>, progress: Progress<'_>) -> Result<(), Error> {
     packages.sort_unstable();
     packages.dedup();
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = missing(&packages)?;
     if missing.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ use crate::error::{Context, Error};
 use crate::hosts::{self, Host};
 use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
-use crate::servers::{Ports, dns, hdfs, metastore};
+use crate::servers::{Ports, dns, hdfs, metastore, redis};
 use crate::start::{ROLES, Start};
 use crate::state::State;
 use crate::{files, packages, process};
@@ -36,11 +36,19 @@ pub enum Service {
     /// `MariaDB` servers: the platform's, one to copy to, the two replicas of the wikis'
     /// databases, and the name server that knows where these are.
     MariaDb,
+    /// Redis by TCP and TLS, and a Sentinel.
+    Redis,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Hdfs, Self::Metastore, Self::Hosts, Self::MariaDb];
+    pub const ALL: [Self; 5] = [
+        Self::Hdfs,
+        Self::Metastore,
+        Self::Hosts,
+        Self::MariaDb,
+        Self::Redis,
+    ];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -49,6 +57,7 @@ impl Service {
             Self::Metastore => "metastore",
             Self::Hosts => "hosts",
             Self::MariaDb => "mariadb",
+            Self::Redis => "redis",
         }
     }
 
@@ -60,6 +69,7 @@ impl Service {
             Self::Metastore => &["metastore"],
             Self::Hosts => &[],
             Self::MariaDb => &["metadata", "target", "prod-replica", "cloud", "dns"],
+            Self::Redis => &["redis", "redis-sentinel"],
         }
     }
 
@@ -277,8 +287,8 @@ impl Sandbox {
 
     /// Ends one server, with whatever shares its process: `hdfs` (with the `DataNode`),
     /// `datanode`, `metastore` (a test that must keep the others splits them at the
-    /// start), the `MariaDB` servers `metadata`, `target`, `prod-replica` and `cloud`, and
-    /// `dns`.
+    /// start), the `MariaDB` servers `metadata`, `target`, `prod-replica` and `cloud`,
+    /// `dns`, `redis` and `redis-sentinel`.
     pub fn stop_server(&self, name: &str) -> Result<(), Error> {
         known_role(name)?;
         let _lock = self.lock(&|_| ())?;
@@ -461,6 +471,7 @@ impl Sandbox {
             "datanode" => hdfs::has_datanode(ports),
             "metastore" => metastore::is_healthy(ports),
             "dns" => dns::is_healthy(ports),
+            "redis" | "redis-sentinel" => redis::is_healthy(ports, role),
             _ => Server::find(role).is_some_and(|server| server.is_healthy(&self.dir)),
         }
     }
@@ -504,6 +515,8 @@ pub(crate) fn ports_of(role: &str, backend: Option<Backend>) -> Option<&'static 
         "datanode" => Some(hdfs::DATANODE_PORTS),
         "metastore" => Some(backend.map_or(&[][..], Backend::ports)),
         "dns" => Some(dns::PORTS),
+        "redis" => Some(redis::PORTS),
+        "redis-sentinel" => Some(redis::SENTINEL_PORTS),
         _ => Server::find(role).map(Server::ports),
     }
 }

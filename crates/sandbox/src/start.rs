@@ -14,7 +14,7 @@ use crate::sandbox::{Progress, Sandbox, Service, UpOptions, ports_of, roles};
 use crate::seed::newwiki;
 use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
-use crate::servers::{self, dns, hdfs, mariadb, metastore, tls};
+use crate::servers::{self, dns, hdfs, mariadb, metastore, redis, tls};
 use crate::state::State;
 use crate::{admins, config, files, hosts, process};
 
@@ -22,12 +22,14 @@ use crate::{admins, config, files, hosts, process};
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The servers that are processes here, in the order they depend on each other.
-pub(crate) const ROLES: [&str; 8] = [
+pub(crate) const ROLES: [&str; 10] = [
     "metadata",
     "target",
     "prod-replica",
     "cloud",
     "dns",
+    "redis",
+    "redis-sentinel",
     "hdfs",
     "datanode",
     "metastore",
@@ -169,7 +171,7 @@ impl<'a> Start<'a> {
     fn was_ready(&self, server: &str) -> bool {
         match Server::find(server) {
             Some(server) => server.is_set_up(self.sandbox.dir()),
-            None => server == "dns" || is_ready(&self.log(server)),
+            None => !is_jvm(server) || is_ready(&self.log(server)),
         }
     }
 
@@ -210,6 +212,7 @@ impl<'a> Start<'a> {
             (self.progress)("starting dns");
             self.spawn("dns", dns::PROGRAM, |command| dns::arguments(dir, command))?;
         }
+        self.start_redis(missing, state)?;
         let mut databases = Server::ALL.to_vec();
         databases.retain(|server| missing.contains(&server.name()));
         if !databases.is_empty() {
@@ -259,6 +262,31 @@ impl<'a> Start<'a> {
         })?;
         self.wait(server.name(), || server.is_healthy(dir))?;
         server.set_up(dir)
+    }
+
+    /// Starts Redis, which takes no time, and then the Sentinel that watches it.
+    fn start_redis(&self, missing: &[&str], state: &State) -> Result<(), Error> {
+        let dir = self.sandbox.dir();
+        for name in Service::Redis.roles() {
+            if !missing.contains(name) {
+                continue;
+            }
+            redis::prepare(dir, &self.sandbox.tool_mark())?;
+            (self.progress)(&format!("starting {name}"));
+            let program = redis::program(&redis::home(dir))?;
+            if *name == "redis" {
+                self.spawn(name, program, |command| {
+                    redis::sandbox_arguments(dir, &state.ports, command);
+                })?;
+            } else {
+                let conf = redis::sandbox_sentinel(dir, &state.ports)?;
+                self.spawn(name, program, |command| {
+                    redis::sentinel_arguments(&conf, command);
+                })?;
+            }
+            self.wait(name, || redis::is_healthy(&state.ports, name))?;
+        }
+        Ok(())
     }
 
     fn start_jvms(&self, missing: &[&str], state: &State) -> Result<(), Error> {
@@ -431,6 +459,11 @@ fn jvms(missing: &[&str], state: &State) -> Vec<String> {
         .into_iter()
         .chain(alone.into_iter().map(str::to_owned))
         .collect()
+}
+
+/// Whether a process with this mark is a JVM.
+fn is_jvm(server: &str) -> bool {
+    roles(server).any(|role| matches!(role, "hdfs" | "datanode" | "metastore"))
 }
 
 /// Whether our class in a JVM has said that all it was to start can be used.

@@ -49,9 +49,24 @@ pub fn measured(results: &[Measured], json: bool) {
     }
     for result in results {
         println!(
-            "{}: ours {:.2} s, theirs {:.2} s, ratio {:.2}",
-            result.name, result.ours_s, result.theirs_s, result.ratio
+            "{}: ours {}, theirs {}, ratio {:.2}",
+            result.name,
+            seconds(result.ours_s),
+            seconds(result.theirs_s),
+            result.ratio
         );
+        for (name, figure) in &result.figures {
+            println!("    {name:<30} {figure:>10.2}");
+        }
+    }
+}
+
+/// A duration in the unit that suits it.
+fn seconds(time: f64) -> String {
+    if time < 0.01 {
+        format!("{:.1} µs", time * 1e6)
+    } else {
+        format!("{time:.2} s")
     }
 }
 
@@ -63,9 +78,9 @@ pub fn status(status: &Status, json: bool) {
     }
     for server in &status.servers {
         let state = if server.healthy { "up" } else { "not ready" };
-        println!("{:<12} {state}, pid {}", server.name, server.pid);
+        println!("{:<14} {state}, pid {}", server.name, server.pid);
         for (name, port) in &server.ports {
-            println!("             127.0.0.1:{port:<5} {name}");
+            println!("               127.0.0.1:{port:<5} {name}");
         }
     }
     for host in &status.hosts {

@@ -23,7 +23,7 @@ fn cargo() -> Command {
 }
 
 /// Cargo's target folder: this program lies two folders below it.
-fn target() -> Result<PathBuf, Error> {
+pub(crate) fn target() -> Result<PathBuf, Error> {
     let program = std::env::current_exe().context("find", "this program")?;
     let folder = program.parent().and_then(Path::parent);
     Ok(folder.map_or_else(|| checkout().join("target"), Path::to_owned))
@@ -72,6 +72,7 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
         Some(dir) => (Sandbox::open(dir)?, None),
         None => fresh("sandbox-test", progress).map(|(sandbox, lock)| (sandbox, Some(lock)))?,
     };
+    packages::browser(progress)?;
     let tests = sandbox.up(&UpOptions::default(), progress).and_then(|()| {
         progress("cargo test --workspace");
         run(
@@ -85,21 +86,27 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     tests
 }
 
-fn build(arguments: &[&str]) -> Result<(), Error> {
-    let built = cargo()
-        .args(["build", "--quiet"])
+/// Runs `cargo build`, its words on our own terminal.
+pub(crate) fn build(arguments: &[&str]) -> Result<(), Error> {
+    cargo_run(&[&["build", "--quiet"], arguments].concat(), &[])
+}
+
+/// Runs cargo with further environment, its words on our own terminal.
+pub(crate) fn cargo_run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), Error> {
+    let done = cargo()
         .args(arguments)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .status()
         .map_err(|source| Error::Run {
             program: "cargo".to_owned(),
             source,
         })?;
-    if built.success() {
+    if done.success() {
         return Ok(());
     }
     Err(Error::Failed {
-        program: format!("cargo build ({built})"),
+        program: format!("cargo {} ({done})", arguments.join(" ")),
         said: String::new(),
     })
 }

@@ -417,17 +417,9 @@ fn pong(payload: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 fn start_redis(port: u16, folder: &std::path::Path) -> Result<Process, Failure> {
-    let child = Command::new("redis-server")
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-        ])
-        .arg(folder)
+    // The disk is not what is measured.
+    let child = opsweek_sandbox::redis::server(folder, port)?
+        .args(["--appendonly", "no"])
         .stdout(Stdio::null())
         .spawn()?;
     Ok(Process(child))

@@ -161,9 +161,15 @@ fn plan(state: &State, request: &Request<Incoming>) -> Result<(Plan, Answer), Re
     {
         return Err(refused(StatusCode::FORBIDDEN, "Origin not allowed"));
     }
+    // Other cookies may hold anything.
+    let cookies: Vec<_> = headers
+        .get_all(COOKIE)
+        .into_iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
     let identity = state
         .verifier
-        .identify(texts(headers, &COOKIE))
+        .identify(cookies.iter().map(AsRef::as_ref))
         .map_err(|denied| refused(StatusCode::UNAUTHORIZED, denied.to_string()))?;
     let response = accept(request)?;
     Ok((

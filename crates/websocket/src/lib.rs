@@ -13,7 +13,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let environment = BTreeMap::from([("JWT_SECRET".to_owned(), "shared with Superset, 32 or longer".to_owned())]);
 //! let loaded = Config::load(None, &environment, &Flags::default())?;
-//! superset_websocket::serve(loaded.config, &[], CancellationToken::new()).await?;
+//! superset_websocket::serve(loaded.config, CancellationToken::new()).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -34,4 +34,4 @@ mod socket;
 mod streams;
 
 pub use self::redis::LinkError;
-pub use self::server::{ServerError, serve};
+pub use self::server::{ServerError, check, serve};

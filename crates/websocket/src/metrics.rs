@@ -1,7 +1,6 @@
 //! The counters: by statsd as the Node.js server counts, and for Prometheus under the same names.
 
-use std::net::ToSocketAddrs;
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 
 use cadence::prelude::*;
 use cadence::{StatsdClient, UdpMetricSink};
@@ -43,16 +42,12 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Sets the counters up. A statsd host that can't be resolved is logged and left out.
-    pub(crate) fn new(config: &StatsdConfig, tags_of_environment: &[String]) -> Self {
+    pub(crate) fn new(config: &StatsdConfig) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let tags: Vec<&str> = config
+        let labels: Vec<Label> = config
             .tags
             .iter()
-            .chain(tags_of_environment)
             .map(String::as_str)
-            .collect();
-        let labels: Vec<Label> = tags
-            .iter()
             .map(|tag| tag.split_once(':').unwrap_or((tag, "true")))
             .map(|(name, value)| Label::new(name.to_owned(), value.to_owned()))
             .collect();
@@ -64,11 +59,7 @@ impl Metrics {
             name: format!("{}{name}{}", config.prefix, config.suffix),
             counter: make.counter(name, help),
         };
-        let statsd = if config.mock {
-            None
-        } else {
-            statsd(config, &tags)
-        };
+        let statsd = if config.mock { None } else { statsd(config) };
         Self {
             statsd,
             connected: both("ws_connected_client", "Connections accepted."),
@@ -158,7 +149,7 @@ impl Registrar<'_> {
 
 static METADATA: Metadata<'_> = Metadata::new(module_path!(), metrics::Level::INFO, None);
 
-fn statsd(config: &StatsdConfig, tags: &[&str]) -> Option<StatsdClient> {
+fn statsd(config: &StatsdConfig) -> Option<StatsdClient> {
     let sink = || {
         let address = (config.host.as_str(), config.port)
             .to_socket_addrs()?
@@ -177,8 +168,8 @@ fn statsd(config: &StatsdConfig, tags: &[&str]) -> Option<StatsdClient> {
         Ok(sink) => {
             let mut builder = StatsdClient::builder("", sink)
                 .with_error_handler(|error| error!("statsd: {error}"));
-            for tag in tags {
-                builder = builder.with_tag_value(*tag);
+            for tag in &config.tags {
+                builder = builder.with_tag_value(tag);
             }
             Some(builder.build())
         }

@@ -44,11 +44,17 @@ const READY_TIMEOUT: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum ServerError {
     /// The configuration holds what can't be used.
-    #[error("the configuration can't be used")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The files for Redis's TLS can't be used.
-    #[error("Redis's configuration can't be used")]
+    #[error(transparent)]
     Redis(#[from] LinkError),
+    /// The log can't be written.
+    #[error("can't start the log")]
+    Log(#[source] io::Error),
+    /// The system refuses what every program needs.
+    #[error("can't start")]
+    System(#[source] io::Error),
     /// The address can't be listened on.
     #[error("can't listen on {address}")]
     Listen {
@@ -68,7 +74,8 @@ impl ServerError {
             ServerError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another process listens there; set port or PORT".to_owned())
             }
-            ServerError::Listen { .. } => None,
+            ServerError::Log(_) => Some("check logFilename".to_owned()),
+            ServerError::Listen { .. } | ServerError::System(_) => None,
         }
     }
 }
@@ -109,23 +116,31 @@ pub(crate) struct Plan {
     pub(crate) last: Option<StreamId>,
 }
 
+/// Finds what in a configuration would keep the server from starting: secrets, algorithms that
+/// don't fit them, TLS files.
+pub fn check(config: &Config) -> Result<(), ServerError> {
+    prepare(config).map(drop)
+}
+
+fn prepare(config: &Config) -> Result<(Verifier, Link), ServerError> {
+    config.check()?;
+    Ok((
+        Verifier::new(&config.jwt, config.mode)?,
+        Link::new(&config.redis)?,
+    ))
+}
+
 /// Runs the server until `stop` is cancelled, then closes every socket.
 ///
-/// Redis need not be there. `tags` are metric tags beside the configured ones (from the `DD_*`
-/// variables). Fails only at the start: when the configuration's keys or TLS files can't be used,
-/// or the address can't be listened on.
-pub async fn serve(
-    config: Config,
-    tags: &[String],
-    stop: CancellationToken,
-) -> Result<(), ServerError> {
-    config.check()?;
+/// Redis need not be there. Fails only at the start: when [`check`] does, or the address can't be
+/// listened on.
+pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), ServerError> {
+    let (verifier, link) = prepare(&config)?;
+    let link = Arc::new(link);
     raise_file_limit();
-    let verifier = Verifier::new(&config.jwt, config.mode)?;
-    let link = Arc::new(Link::new(&config.redis)?);
     let streams = (config.mode == Mode::Streams)
         .then(|| Streams::new(config.streams.clone(), Arc::clone(&link)));
-    let hub = Hub::new(config.sockets.clone(), Metrics::new(&config.statsd, tags));
+    let hub = Hub::new(config.sockets.clone(), Metrics::new(&config.statsd));
     let (listener, port) =
         listen(&config.host, config.port)
             .await

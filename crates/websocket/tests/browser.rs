@@ -38,7 +38,7 @@ struct Browser {
 impl Browser {
     fn open(url: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("chromium")
+        let child = Command::new(opsweek_sandbox::packages::browser(&|_| ()).unwrap())
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -58,7 +58,7 @@ impl Browser {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
-            .expect("chromium must be installed (Debian's package chromium)");
+            .unwrap();
         Self {
             child,
             _folder: folder,

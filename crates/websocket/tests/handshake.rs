@@ -21,7 +21,7 @@ async fn server(config: serde_json::Value) -> Server {
 
 fn cookie() -> String {
     format!(
-        "Cookie: async-token={}\r\n",
+        "Cookie: theme=caf\u{e9}; async-token={}\r\n",
         token(&json!({"channel": "a"}), SECRET)
     )
 }
@@ -257,12 +257,18 @@ async fn noise_is_survived() {
     let requests: Vec<Vec<u8>> = (0..150)
         .map(|_| {
             let (bytes, url, host, frames) = noise.new_tree(&mut runner).unwrap().current();
-            match bytes.first().copied().unwrap_or(0) % 3 {
+            match bytes.first().copied().unwrap_or(0) % 4 {
                 0 => bytes,
                 1 => format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {host}\r\n{WEBSOCKET}Connection: Upgrade\r\n\r\n").into_bytes(),
-                _ => {
+                kind => {
                     let mut request = upgrade("GET / HTTP/1.1", &format!("{}{WEBSOCKET}", cookie())).into_bytes();
-                    request.extend(frames);
+                    if kind == 2 {
+                        request.extend(frames);
+                    } else {
+                        // A pong, masked with zeros.
+                        request.extend([0x8a, 0x80 | u8::try_from(url.len()).unwrap(), 0, 0, 0, 0]);
+                        request.extend(url.bytes());
+                    }
                     request
                 }
             }

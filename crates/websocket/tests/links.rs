@@ -1,7 +1,10 @@
 //! The ways to Redis: TLS, client certificates, ACL users, Unix sockets, Sentinel.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use opsweek_sandbox::redis::MASTER;
+use opsweek_sandbox::{Sandbox, Service, UpOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -89,6 +92,13 @@ async fn tls_checks_the_chain_and_the_name() {
     });
     let extra = [("NODE_EXTRA_CA_CERTS", ca.to_str().unwrap())];
     works(&Server::spawn(&settings, &[], &extra).await, &redis).await;
+    let mut settings = settings;
+    settings["redis"]["caFile"] = json!(ca);
+    let gone = [("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem")];
+    let server = Server::spawn(&settings, &[], &gone).await;
+    server.logs("going on without redis.extraCaFile").await;
+    works(&server, &redis).await;
+    settings["redis"]["caFile"] = json!(null);
     let blind = [("NODE_TLS_REJECT_UNAUTHORIZED", "0")];
     works(&Server::spawn(&settings, &[], &blind).await, &redis).await;
 }
@@ -211,7 +221,7 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     let sentinel = start_sentinel(first.port).await;
     let dead = free_port();
     let settings = json!({"redis": {
-        "sentinels": [format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", sentinel.port)], "sentinelName": "superset"
+        "sentinels": [format!("127.0.0.1:{dead}"), format!("127.0.0.1:{}", sentinel.port)], "sentinelName": MASTER
     }});
     let server = Server::start_unready(1, settings, &[]).await;
     server.ready().await;
@@ -238,26 +248,64 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     server.ready().await;
 }
 
-/// Starts a sentinel that watches a Redis and loses patience quickly.
+/// Starts a sentinel that watches a Redis and its replica.
 async fn start_sentinel(redis_port: u16) -> Redis {
-    let mut sentinel = Redis::stopped(&["--sentinel"]);
-    let config = format!(
-        "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor superset 127.0.0.1 {redis_port} 1\n\
-         sentinel down-after-milliseconds superset 500\nsentinel failover-timeout superset 5000\n",
-        sentinel.port,
-        sentinel.folder().display()
-    );
-    std::fs::write(sentinel.folder().join("sentinel.conf"), config).unwrap();
-    sentinel.run().await;
+    let sentinel = Redis::sentinel(redis_port).await;
     // Replicas are known only after a while.
     let mut connection = sentinel.connect().await;
     eventually("the sentinel's view", async || {
         let replicas = connection
-            .run(&["SENTINEL", "replicas", "superset"])
+            .run(&["SENTINEL", "replicas", MASTER])
             .await
             .unwrap();
         matches!(replicas, redis::Value::Array(replicas) if !replicas.is_empty())
     })
     .await;
     sentinel
+}
+
+/// What `sandbox up --with redis` brings up is of use in every way.
+#[tokio::test]
+async fn the_sandboxs_redis_is_reached_by_tcp_tls_and_sentinel() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = UpOptions {
+        with: vec![Service::Redis],
+        ..UpOptions::default()
+    };
+    let sandbox = Up(Sandbox::start(folder.path(), &options, &|_| ()).unwrap());
+    let ports: BTreeMap<String, u16> = sandbox
+        .0
+        .status()
+        .unwrap()
+        .servers
+        .into_iter()
+        .flat_map(|server| server.ports)
+        .collect();
+    let ca = folder.path().join("tls/ca.pem");
+    let sentinel = |port: u16| json!([format!("localhost:{port}")]);
+    for settings in [
+        json!({"port": ports["redis"]}),
+        json!({"path": folder.path().join("redis/redis.sock")}),
+        json!({"port": ports["redis-tls"], "ssl": true, "caFile": ca}),
+        json!({"sentinels": sentinel(ports["redis-sentinel"])}),
+        json!({"sentinels": sentinel(ports["redis-sentinel-tls"]), "sentinelSsl": true, "caFile": ca}),
+    ] {
+        let server = Server::start_unready(1, json!({"redis": settings}), &[]).await;
+        server.ready().await;
+        let mut client = connect(&server, "a", "").await;
+        let mut publisher = Redis::connect_to(ports["redis"]).await.unwrap();
+        publisher.event("a", &settings.to_string()).await.unwrap();
+        assert_eq!(client.jobs(1).await, [settings.to_string()]);
+    }
+    sandbox.0.down(&|_| ()).unwrap();
+    assert!(sandbox.0.status().unwrap().servers.is_empty());
+}
+
+/// A sandbox that ends with the test.
+struct Up(Sandbox);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.down(&|_| ());
+    }
 }

@@ -1,14 +1,17 @@
 //! Half a minute of what production does in a year: Redis restarts, slow clients, clients that
 //! come and go by the dozen. No event that Redis acknowledged is lost, none comes twice.
 //!
-//! `SOAK_SECONDS` makes it longer, `SOAK_IDLE_SOCKETS` adds sockets that only stay.
+//! `SOAK_SECONDS` makes it longer, `SOAK_IDLE_SOCKETS` adds sockets that only stay; `sandbox soak
+//! websocket` sets both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -28,17 +31,21 @@ struct Channel {
 
 type Book = Arc<Mutex<HashMap<String, Channel>>>;
 
-fn seconds() -> u64 {
-    std::env::var("SOAK_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(30)
+/// A number of the environment.
+fn setting(name: &str, default: u32) -> u32 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_comes_twice() {
+    let seconds = setting("SOAK_SECONDS", 30);
+    let idle_sockets = setting("SOAK_IDLE_SOCKETS", 0);
+    raise_file_limit(idle_sockets);
     let mut redis = Redis::start().await;
-    let settings = json!({"pingSocketsIntervalMs": 500, "socketResponseTimeoutMs": 3000});
+    // Pings of many sockets must leave the machine time for the rest.
+    let interval = if idle_sockets > 1000 { 5000 } else { 500 };
+    let settings =
+        json!({"pingSocketsIntervalMs": interval, "socketResponseTimeoutMs": interval * 6});
     let mut server = Server::start(&redis, settings).await;
     let book: Book = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -54,15 +61,10 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     for index in 0..5 {
         slow.push(connect(&server, &format!("channel-{index}"), "").await);
     }
-    let idle_sockets = std::env::var("SOAK_IDLE_SOCKETS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0_usize);
     for index in 0..idle_sockets {
-        let client = connect(&server, &format!("idle-{index}"), "").await;
-        tokio::spawn(async move { client.socket.for_each(|_| async {}).await });
+        tokio::spawn(stay(port, index).await);
     }
-    let end = Instant::now() + Duration::from_secs(seconds());
+    let end = Instant::now() + Duration::from_secs(seconds.into());
     let mut memory = Vec::new();
     while Instant::now() < end {
         sleep(Duration::from_secs(3)).await;
@@ -85,6 +87,8 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
     for reader in readers {
         reader.abort();
     }
+    let open = server.metric("ws_open_sockets").await;
+    assert!(open >= f64::from(idle_sockets), "{open} sockets are left");
     let book = book.lock().unwrap();
     let events: usize = book.values().map(|channel| channel.received.len()).sum();
     assert!(events > 1000, "{events} events are no load");
@@ -103,9 +107,10 @@ async fn nothing_is_lost_and_nothing_comes_twice() {
 impl Channel {
     /// Acknowledged jobs that haven't arrived.
     fn missing(&self) -> Vec<String> {
+        let received: HashSet<&String> = self.received.iter().collect();
         self.sent
             .iter()
-            .filter(|(job, acknowledged)| *acknowledged && !self.received.contains(job))
+            .filter(|(job, acknowledged)| *acknowledged && !received.contains(job))
             .map(|(job, _)| job.clone())
             .collect()
     }
@@ -213,6 +218,35 @@ async fn read(port: u16, index: usize, book: Book, stop: Arc<AtomicBool>) {
             let _ = client.socket.close(None).await;
         }
     }
+}
+
+/// Connects a socket that only answers pings, from one of several addresses: each has but some
+/// 28,000 ports.
+async fn stay(port: u16, index: u32) -> impl Future<Output = ()> {
+    let source = Ipv4Addr::new(127, 0, 0, 1 + u8::try_from(index / 20_000).unwrap());
+    let channel = format!("idle-{index}");
+    let cookie = format!(
+        "async-token={}",
+        token(&json!({"channel": channel}), SECRET)
+    );
+    let client = Client::from_address(source, port, "", &cookie)
+        .await
+        .unwrap();
+    client.socket.for_each(|_| async {})
+}
+
+/// Lets this process and the server it starts have so many sockets.
+fn raise_file_limit(sockets: u32) {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    assert!(
+        limit.is_none_or(|limit| limit > u64::from(sockets) + 1000),
+        "{sockets} sockets need more open files than may be had: {limit:?}"
+    );
+    let all = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    setrlimit(Resource::Nofile, all).unwrap();
 }
 
 fn resident_kib(server: &Server) -> u64 {

@@ -4,6 +4,7 @@ pub(crate) mod dns;
 pub(crate) mod hdfs;
 pub(crate) mod mariadb;
 pub(crate) mod metastore;
+pub mod redis;
 pub(crate) mod tls;
 
 use std::collections::BTreeMap;

@@ -34,13 +34,16 @@ pub(crate) fn make(dir: &Path, mark: &(String, String)) -> Result<(), Error> {
     let authority = "basicConstraints = critical, CA:TRUE\n\
                      keyUsage = critical, keyCertSign, cRLSign\n";
     certificate(&new, "ca", authority, mark)?;
-    for server in Server::ALL {
-        let mut names = "IP:127.0.0.1, DNS:localhost".to_owned();
+    let servers = Server::ALL.map(|server| {
         let hosts = match server {
             Server::Metadata | Server::Target => Vec::new(),
             Server::ProdReplica => dns::replica_hosts(),
             Server::Cloud => vec![dns::CLOUD_HOST],
         };
+        (server.name(), hosts)
+    });
+    for (server, hosts) in servers.into_iter().chain([("redis", Vec::new())]) {
+        let mut names = "IP:127.0.0.1, DNS:localhost".to_owned();
         for host in hosts {
             names = names + ", DNS:" + host;
         }
@@ -50,7 +53,7 @@ pub(crate) fn make(dir: &Path, mark: &(String, String)) -> Result<(), Error> {
              extendedKeyUsage = serverAuth\n\
              subjectAltName = {names}\n"
         );
-        certificate(&new, server.name(), &extensions, mark)?;
+        certificate(&new, server, &extensions, mark)?;
     }
     fs::rename(&new, &folder).context("write", &folder)
 }

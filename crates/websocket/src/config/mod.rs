@@ -349,6 +349,7 @@ impl Config {
                 "NODE_TLS_REJECT_UNAUTHORIZED=0: Redis's certificate is not checked".to_owned(),
             );
         }
+        config.statsd.tags.extend(datadog_tags(environment));
         let rendered = settings.render();
         Ok(Loaded {
             config,
@@ -449,8 +450,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The checks before a start: secrets that are long enough.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// Whether the secrets are long enough.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.jwt.secret.is_short() {
             return Err(ConfigError::ShortSecret);
         }
@@ -464,6 +465,22 @@ impl Config {
     pub fn has_example_secret(&self) -> bool {
         self.jwt.secret.expose().starts_with("CHANGE-ME")
     }
+}
+
+/// The tags that the Node.js library hot-shots takes from the environment.
+fn datadog_tags(environment: &BTreeMap<String, String>) -> Vec<String> {
+    [
+        ("DD_ENTITY_ID", "dd.internal.entity_id"),
+        ("DD_ENV", "env"),
+        ("DD_SERVICE", "service"),
+        ("DD_VERSION", "version"),
+    ]
+    .iter()
+    .filter_map(|(variable, tag)| {
+        let value = environment.get(*variable)?;
+        (!value.is_empty()).then(|| format!("{tag}:{value}"))
+    })
+    .collect()
 }
 
 fn choose<T: Copy>(

@@ -165,8 +165,9 @@ fn look_up<'a>(root: &'a Value, key: &Key, file: &Path) -> Result<Option<&'a Val
             return Err(wrong(file, path, "an object"));
         };
         match members.get(part) {
+            // A template's way to leave a key out.
+            None | Some(Value::Null) => return Ok(None),
             Some(member) => value = member,
-            None => return Ok(None),
         }
     }
     Ok(Some(value))

@@ -76,6 +76,25 @@ fn junk_numbers_of_the_environment_fall_back_with_a_warning() {
 }
 
 #[test]
+fn null_leaves_a_key_at_its_default() {
+    let config = load(
+        r#"{"redis": {"password": null}, "statsd": null, "port": null}"#,
+        &[],
+    )
+    .unwrap()
+    .config;
+    assert!(config.redis.password.is_empty());
+    assert_eq!((config.statsd.port, config.port), (8125, 8080));
+}
+
+#[test]
+fn tags_of_the_environment_join_the_configured_ones() {
+    let file = r#"{"statsd": {"globalTags": ["a:b"]}}"#;
+    let loaded = load(file, &[("DD_ENV", "prod"), ("DD_SERVICE", "")]).unwrap();
+    assert_eq!(loaded.config.statsd.tags, ["a:b", "env:prod"]);
+}
+
+#[test]
 fn arrays_are_merged_index_by_index() {
     assert_eq!(
         load(r#"{"jwtAlgorithms": []}"#, &[])

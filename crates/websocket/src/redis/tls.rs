@@ -13,6 +13,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
+use tracing::warn;
 
 use super::LinkError;
 use crate::config::TlsConfig;
@@ -32,12 +33,22 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
     if config.ca_file.is_none() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    for file in config.ca_file.iter().chain(&config.extra_ca_file) {
+    if let Some(file) = &config.ca_file {
         for certificate in certificates(file)? {
             roots
                 .add(certificate.clone())
                 .map_err(|error| unusable(file, error))?;
             own.push(certificate);
+        }
+    }
+    if let Some(file) = &config.extra_ca_file {
+        // It is often set for a whole machine; Node.js goes on without what it can't read.
+        match certificates(file) {
+            Ok(found) => {
+                roots.add_parsable_certificates(found.iter().cloned());
+                own.extend(found);
+            }
+            Err(error) => warn!("going on without redis.extraCaFile: {}", error.chain()),
         }
     }
     let internal = |error: Error| LinkError::TlsFile {

@@ -1,16 +1,18 @@
 //! A WebSocket client, and bare HTTP.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{PATIENCE, SECRET, Server, token};
 
@@ -42,12 +44,25 @@ pub(crate) async fn connect(server: &Server, channel: &str, query: &str) -> Clie
 impl Client {
     /// Connects with a Cookie header.
     pub(crate) async fn with_cookie(port: u16, query: &str, cookie: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Self::from_address(Ipv4Addr::LOCALHOST, port, query, cookie).await
+    }
+
+    /// The same from a certain address, with as little memory as can be.
+    pub(crate) async fn from_address(
+        source: Ipv4Addr,
+        port: u16,
+        query: &str,
+        cookie: &str,
+    ) -> Result<Self, Error> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
         let mut request = format!("ws://127.0.0.1:{port}/{query}").into_client_request()?;
         request
             .headers_mut()
             .insert("Cookie", cookie.parse().unwrap());
-        let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        let config = WebSocketConfig::default().read_buffer_size(1024);
+        let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
         Ok(Self { socket })
     }
 

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use opsweek_sandbox::redis as sandbox;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
 use serde_json::json;
@@ -63,39 +64,23 @@ impl Redis {
         }
     }
 
-    /// Runs it and waits until it answers. With a sentinel.conf in its folder, that is its
-    /// configuration.
+    /// A Sentinel that watches the server on a port.
+    pub(crate) async fn sentinel(master: u16) -> Self {
+        let mut sentinel = Self::stopped(&[]);
+        let command = sandbox::sentinel(sentinel.folder(), sentinel.port, master).unwrap();
+        sentinel.run_by(command).await;
+        sentinel
+    }
+
+    /// Runs it and waits until it answers.
     pub(crate) async fn run(&mut self) {
-        let port = self.port.to_string();
-        let mut command = Command::new("redis-server");
-        let sentinel = self.folder.path().join("sentinel.conf");
-        if sentinel.exists() {
-            command.arg(sentinel);
-        } else {
-            command
-                .args([
-                    "--port",
-                    &port,
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "yes",
-                ])
-                .args([
-                    "--appendfsync",
-                    "always",
-                    "--dir",
-                    self.folder.path().to_str().unwrap(),
-                ]);
-        }
-        let child = command
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server must be installed (Debian's package redis-server)");
-        self.child = Some(child);
+        let mut command = sandbox::server(self.folder(), self.port).unwrap();
+        command.args(&self.arguments);
+        self.run_by(command).await;
+    }
+
+    async fn run_by(&mut self, mut command: Command) {
+        self.child = Some(command.stdout(Stdio::null()).spawn().unwrap());
         eventually("redis-server", async || match self.try_connect().await {
             Ok(mut connection) => redis::cmd("PING")
                 .query_async::<redis::Value>(&mut connection)
