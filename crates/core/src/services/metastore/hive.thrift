@@ -124,6 +124,33 @@ struct Partition {
   9: optional string catName,
 }
 
+enum FunctionType {
+  JAVA = 1,
+}
+
+enum ResourceType {
+  JAR = 1,
+  FILE = 2,
+  ARCHIVE = 3,
+}
+
+struct ResourceUri {
+  1: ResourceType resourceType,
+  2: string uri,
+}
+
+struct Function {
+  1: string functionName,
+  2: string dbName,
+  3: string className,
+  4: string ownerName,
+  5: PrincipalType ownerType,
+  6: i32 createTime,
+  7: FunctionType functionType,
+  8: list<ResourceUri> resourceUris,
+  9: optional string catName,
+}
+
 struct TableMeta {
   1: required string dbName,
   2: required string tableName,
@@ -144,6 +171,14 @@ exception NoSuchObjectException {
   1: string message,
 }
 
+exception AlreadyExistsException {
+  1: string message,
+}
+
+exception InvalidObjectException {
+  1: string message,
+}
+
 exception InvalidOperationException {
   1: string message,
 }
@@ -158,6 +193,10 @@ service ThriftHiveMetastore {
 
   list<string> get_all_databases() throws (1: MetaException o1),
   Database get_database(1: string name) throws (1: NoSuchObjectException o1, 2: MetaException o2),
+  void create_database(1: Database database)
+    throws (1: AlreadyExistsException o1, 2: InvalidObjectException o2, 3: MetaException o3),
+  void alter_database(1: string dbname, 2: Database db)
+    throws (1: MetaException o1, 2: NoSuchObjectException o2),
   void drop_database(1: string name, 2: bool deleteData, 3: bool cascade)
     throws (1: NoSuchObjectException o1, 2: InvalidOperationException o2, 3: MetaException o3),
 
@@ -169,6 +208,9 @@ service ThriftHiveMetastore {
   list<Table> get_table_objects_by_name(1: string dbname, 2: list<string> tbl_names),
   list<string> get_table_names_by_filter(1: string dbname, 2: string filter, 3: i16 max_tables)
     throws (1: MetaException o1, 2: InvalidOperationException o2, 3: UnknownDBException o3),
+  void create_table(1: Table tbl)
+    throws (1: AlreadyExistsException o1, 2: InvalidObjectException o2, 3: MetaException o3,
+      4: NoSuchObjectException o4),
   void alter_table_with_environment_context(
       1: string dbname, 2: string tbl_name, 3: Table new_tbl, 4: EnvironmentContext environment_context)
     throws (1: InvalidOperationException o1, 2: MetaException o2),
@@ -179,12 +221,19 @@ service ThriftHiveMetastore {
     throws (1: NoSuchObjectException o1, 2: MetaException o2),
   list<Partition> get_partitions_by_names(1: string db_name, 2: string tbl_name, 3: list<string> names)
     throws (1: MetaException o1, 2: NoSuchObjectException o2),
+  i32 add_partitions(1: list<Partition> new_parts)
+    throws (1: InvalidObjectException o1, 2: AlreadyExistsException o2, 3: MetaException o3),
   void alter_partitions_with_environment_context(
       1: string db_name, 2: string tbl_name, 3: list<Partition> new_parts,
       4: EnvironmentContext environment_context)
     throws (1: InvalidOperationException o1, 2: MetaException o2),
 
   list<string> get_functions(1: string dbName, 2: string pattern) throws (1: MetaException o1),
+  Function get_function(1: string dbName, 2: string funcName)
+    throws (1: MetaException o1, 2: NoSuchObjectException o2),
+  void create_function(1: Function func)
+    throws (1: AlreadyExistsException o1, 2: InvalidObjectException o2, 3: MetaException o3,
+      4: NoSuchObjectException o4),
   void drop_function(1: string dbName, 2: string funcName)
     throws (1: NoSuchObjectException o1, 2: MetaException o3),
 }
