@@ -5,3 +5,4 @@ mod choices;
 mod crash;
 mod refuse;
 mod report;
+mod restore;

@@ -18,6 +18,7 @@ pub mod process;
 mod sandbox;
 mod seed;
 mod servers;
+mod soaks;
 mod start;
 mod state;
 pub mod ui;

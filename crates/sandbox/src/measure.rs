@@ -40,7 +40,10 @@ struct Entry<T> {
 /// Every comparison; an entry gives one result or several.
 const BENCHES: &[Entry<Vec<Measured>>] = &[];
 /// Every long run; it fails with what went wrong.
-const SOAKS: &[Entry<()>] = &[];
+const SOAKS: &[Entry<()>] = &[Entry {
+    name: "offboard",
+    run: crate::soaks::offboard::archive_and_restore,
+}];
 
 /// Runs a comparison.
 pub fn bench(

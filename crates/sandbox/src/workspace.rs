@@ -23,7 +23,7 @@ fn cargo() -> Command {
 }
 
 /// Cargo's target folder: this program lies two folders below it.
-fn target() -> Result<PathBuf, Error> {
+pub(crate) fn target() -> Result<PathBuf, Error> {
     let program = std::env::current_exe().context("find", "this program")?;
     let folder = program.parent().and_then(Path::parent);
     Ok(folder.map_or_else(|| checkout().join("target"), Path::to_owned))
@@ -85,7 +85,7 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     tests
 }
 
-fn build(arguments: &[&str]) -> Result<(), Error> {
+pub(crate) fn build(arguments: &[&str]) -> Result<(), Error> {
     let built = cargo()
         .args(["build", "--quiet"])
         .args(arguments)

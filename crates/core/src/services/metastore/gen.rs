@@ -256,9 +256,9 @@ impl FieldSchema {
 impl TSerializable for FieldSchema {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<FieldSchema> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -353,11 +353,11 @@ impl PrivilegeGrantInfo {
 impl TSerializable for PrivilegeGrantInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PrivilegeGrantInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<i32> = Some(0);
-    let mut f_3: Option<String> = Some("".to_owned());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i32> = None;
+    let mut f_3: Option<String> = None;
     let mut f_4: Option<PrincipalType> = None;
-    let mut f_5: Option<bool> = Some(false);
+    let mut f_5: Option<bool> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -470,9 +470,9 @@ impl PrincipalPrivilegeSet {
 impl TSerializable for PrincipalPrivilegeSet {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PrincipalPrivilegeSet> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
-    let mut f_2: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
-    let mut f_3: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
+    let mut f_1: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
+    let mut f_2: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
+    let mut f_3: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -639,10 +639,10 @@ impl Database {
 impl TSerializable for Database {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Database> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<BTreeMap<String, String>> = None;
     let mut f_5: Option<PrincipalPrivilegeSet> = None;
     let mut f_6: Option<String> = None;
     let mut f_7: Option<PrincipalType> = None;
@@ -812,9 +812,9 @@ impl SerDeInfo {
 impl TSerializable for SerDeInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SerDeInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<BTreeMap<String, String>> = None;
     let mut f_4: Option<String> = None;
     let mut f_5: Option<String> = None;
     let mut f_6: Option<String> = None;
@@ -963,8 +963,8 @@ impl Order {
 impl TSerializable for Order {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Order> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<i32> = Some(0);
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i32> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -1044,9 +1044,9 @@ impl SkewedInfo {
 impl TSerializable for SkewedInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SkewedInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<String>> = Some(Vec::new());
-    let mut f_2: Option<Vec<Vec<String>>> = Some(Vec::new());
-    let mut f_3: Option<BTreeMap<Vec<String>, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<Vec<String>> = None;
+    let mut f_2: Option<Vec<Vec<String>>> = None;
+    let mut f_3: Option<BTreeMap<Vec<String>, String>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -1207,16 +1207,16 @@ impl StorageDescriptor {
 impl TSerializable for StorageDescriptor {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<StorageDescriptor> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<FieldSchema>> = Some(Vec::new());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<String> = Some("".to_owned());
-    let mut f_5: Option<bool> = Some(false);
-    let mut f_6: Option<i32> = Some(0);
+    let mut f_1: Option<Vec<FieldSchema>> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<bool> = None;
+    let mut f_6: Option<i32> = None;
     let mut f_7: Option<SerDeInfo> = None;
-    let mut f_8: Option<Vec<String>> = Some(Vec::new());
-    let mut f_9: Option<Vec<Order>> = Some(Vec::new());
-    let mut f_10: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_8: Option<Vec<String>> = None;
+    let mut f_9: Option<Vec<Order>> = None;
+    let mut f_10: Option<BTreeMap<String, String>> = None;
     let mut f_11: Option<SkewedInfo> = None;
     let mut f_12: Option<bool> = None;
     loop {
@@ -1608,18 +1608,18 @@ impl Table {
 impl TSerializable for Table {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Table> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<i32> = Some(0);
-    let mut f_5: Option<i32> = Some(0);
-    let mut f_6: Option<i32> = Some(0);
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<i32> = None;
+    let mut f_5: Option<i32> = None;
+    let mut f_6: Option<i32> = None;
     let mut f_7: Option<StorageDescriptor> = None;
-    let mut f_8: Option<Vec<FieldSchema>> = Some(Vec::new());
-    let mut f_9: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
-    let mut f_10: Option<String> = Some("".to_owned());
-    let mut f_11: Option<String> = Some("".to_owned());
-    let mut f_12: Option<String> = Some("".to_owned());
+    let mut f_8: Option<Vec<FieldSchema>> = None;
+    let mut f_9: Option<BTreeMap<String, String>> = None;
+    let mut f_10: Option<String> = None;
+    let mut f_11: Option<String> = None;
+    let mut f_12: Option<String> = None;
     let mut f_13: Option<PrincipalPrivilegeSet> = None;
     let mut f_14: Option<bool> = None;
     let mut f_15: Option<bool> = None;
@@ -1915,13 +1915,13 @@ impl Partition {
 impl TSerializable for Partition {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Partition> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<String>> = Some(Vec::new());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<i32> = Some(0);
-    let mut f_5: Option<i32> = Some(0);
+    let mut f_1: Option<Vec<String>> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<i32> = None;
+    let mut f_5: Option<i32> = None;
     let mut f_6: Option<StorageDescriptor> = None;
-    let mut f_7: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_7: Option<BTreeMap<String, String>> = None;
     let mut f_8: Option<PrincipalPrivilegeSet> = None;
     let mut f_9: Option<String> = None;
     loop {
@@ -2101,7 +2101,7 @@ impl TSerializable for ResourceUri {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ResourceUri> {
     i_prot.read_struct_begin()?;
     let mut f_1: Option<ResourceType> = None;
-    let mut f_2: Option<String> = Some("".to_owned());
+    let mut f_2: Option<String> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -2193,14 +2193,14 @@ impl Function {
 impl TSerializable for Function {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Function> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<String> = Some("".to_owned());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
     let mut f_5: Option<PrincipalType> = None;
-    let mut f_6: Option<i32> = Some(0);
+    let mut f_6: Option<i32> = None;
     let mut f_7: Option<FunctionType> = None;
-    let mut f_8: Option<Vec<ResourceUri>> = Some(Vec::new());
+    let mut f_8: Option<Vec<ResourceUri>> = None;
     let mut f_9: Option<String> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
@@ -2470,7 +2470,7 @@ impl EnvironmentContext {
 impl TSerializable for EnvironmentContext {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<EnvironmentContext> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<BTreeMap<String, String>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
