@@ -45,13 +45,12 @@ impl Sandbox {
             let output = self.hdfs(None, &arguments)?;
             Ok::<_, Error>(String::from_utf8_lossy(&output.stdout).into_owned())
         };
-        let mut paths = Vec::new();
-        for root in &roots {
-            let found = self.hdfs(None, &["dfs", "-find", root, "-print0"])?;
-            let found = String::from_utf8_lossy(&found.stdout).into_owned();
-            let found = found.split('\0').filter(|path| !path.is_empty());
-            paths.extend(found.map(str::to_owned));
-        }
+        let found = print(
+            &["dfs", "-find"],
+            &[roots.as_slice(), &["-print0".into()]].concat(),
+        )?;
+        let found = found.split('\0').filter(|path| !path.is_empty());
+        let mut paths: Vec<String> = found.map(str::to_owned).collect();
         paths.sort();
         let mut all = paths.join("\n");
         if !paths.is_empty() {

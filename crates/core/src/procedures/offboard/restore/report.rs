@@ -3,6 +3,7 @@
 use super::super::inventory::Inventory;
 use super::{Findings, Source};
 use crate::actions::hdfs::Tree;
+use crate::engine::Gap;
 use crate::engine::render::{Document, Table, bytes};
 use crate::procedures::Report;
 
@@ -15,18 +16,25 @@ pub(in super::super) fn report(inventory: &Inventory, found: &Findings) -> Repor
         Some(source) => {
             notes.extend(source.notes.clone());
             of(source, &mut rows, &mut notes);
-            if rows.is_empty() {
+            let spared = source.hosts.values().any(|back| back.spared.is_some());
+            if rows.is_empty() && !spared {
                 format!("everything of {} is back", source.archive)
             } else {
-                format!("{} can be restored", source.archive)
+                format!("{} is not all back", source.archive)
             }
         }
         None if found.archives.is_empty() => format!("there is no archive of {user}"),
         None => format!("archives of {user}: {}", found.archives.join(", ")),
     };
-    let leftovers = found.source.is_some();
-    let gaps = inventory.gaps.iter();
-    notes.extend(gaps.map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why)));
+    // A host on which something is in the way is not done, and the rest may be.
+    let hosts = found.source.iter().flat_map(|source| &source.hosts);
+    let spared = hosts.filter_map(|(host, back)| Some((host, back.spared.as_ref()?)));
+    let spared = spared.map(|(host, why)| Gap {
+        place: host.clone(),
+        why: format!("refused: {why}"),
+        lane: Some(host.clone()),
+    });
+    let gaps: Vec<Gap> = inventory.gaps.iter().cloned().chain(spared).collect();
     let mut tables = Vec::new();
     if !rows.is_empty() {
         tables.push(Table {
@@ -41,8 +49,8 @@ pub(in super::super) fn report(inventory: &Inventory, found: &Findings) -> Repor
             tables,
             notes,
         },
-        leftovers,
-        gaps: inventory.gaps.clone(),
+        leftovers: found.source.is_some(),
+        gaps,
     }
 }
 
@@ -104,10 +112,5 @@ fn of(source: &Source, rows: &mut Vec<Vec<String>>, notes: &mut Vec<String>) {
             rows.push(row(host, "services run without a login (linger)", "", ""));
         }
         notes.extend(back.notes.clone());
-        notes.extend(
-            back.spared
-                .iter()
-                .map(|why| format!("{host}: refused: {why}")),
-        );
     }
 }
