@@ -7,6 +7,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
@@ -39,9 +40,12 @@ fn metastore(sandbox: &Sandbox) -> Metastore {
     )
 }
 
-/// A leaver of that name.
+/// A leaver of that name. Seeding edits files that all users share, so it is done for one at a
+/// time.
 fn seeded(user: &str) -> (Sandbox, Metastore) {
+    static ONE: Mutex<()> = Mutex::new(());
     let sandbox = sandbox();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     sandbox.seed(user, &SeedOptions::default()).unwrap();
     let metastore = metastore(&sandbox);
     (sandbox, metastore)

@@ -247,17 +247,16 @@ impl Action {
     /// The paths that it writes.
     fn paths(&self) -> Vec<&str> {
         match self {
-            Self::Record { to, .. } | Self::Put { to, .. } | Self::MakeFolder { to, .. } => {
-                vec![&to.staged, &to.settled]
-            }
+            Self::Record { to, .. }
+            | Self::Put { to, .. }
+            | Self::MakeFolder { to, .. }
+            | Self::SetAside(SetAside { records: to })
+            | Self::GiveUp(GiveUp { folder: to, .. }) => vec![&to.staged, &to.settled],
             Self::Move { from, to, .. } => vec![from, to],
             Self::Own { root, .. } => vec![root],
             Self::Trash { path, .. } => vec![path],
             Self::PutBack(action) => action.paths().into(),
             Self::Attributes(action) => action.paths(),
-            Self::SetAside(SetAside { records: to }) | Self::GiveUp(GiveUp { folder: to, .. }) => {
-                vec![&to.staged, &to.settled]
-            }
         }
     }
 

@@ -207,14 +207,14 @@ impl CreateDatabase {
                 metastore.begin_table(record).await?;
                 Ok(true)
             }
-            (Pass::Begin, Likeness::Unfinished) => Ok(true),
             // Partitions of a whole table are made with it, or are somebody else's business.
             (Pass::Begin, Likeness::Same) => Ok(false),
             (Pass::End, Likeness::Unfinished) => {
                 metastore.end_table(record).await?;
                 Ok(true)
             }
-            (Pass::End, Likeness::Missing | Likeness::Same) => Ok(true),
+            (Pass::Begin, Likeness::Unfinished)
+            | (Pass::End, Likeness::Missing | Likeness::Same) => Ok(true),
         }
     }
 
@@ -235,7 +235,7 @@ impl CreateDatabase {
                 let mut batch = Vec::new();
                 loop {
                     let Some(line) = lines.try_next().await? else {
-                        let rest = (!batch.is_empty()).then(|| Thing::Partitions(batch));
+                        let rest = (!batch.is_empty()).then_some(Thing::Partitions(batch));
                         return Ok(rest.map(|rest| (rest, (lines, table, None))));
                     };
                     let thing = match self.thing(line, table.as_ref())? {

@@ -1,5 +1,6 @@
 //! A host's places, streamed back out of an archive's tarball.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use bytes::Bytes;
@@ -117,7 +118,7 @@ impl Restore {
             Err(why) => return Err(Failure::drifted(why)),
         };
         let relative: Vec<&str> = missing.iter().map(|place| relative(&place.path)).collect();
-        let unpacked = self.unpack(world, fleet, host, &relative, cx).await;
+        let unpacked = unpack(self, world, fleet, host, &relative, cx).await;
         let checked = match unpacked {
             Ok(entries) => self
                 .check(fleet, host, &missing, cx)
@@ -165,96 +166,6 @@ impl Restore {
         Ok(())
     }
 
-    /// Streams the wanted places' entries to the host; gives how many there were.
-    async fn unpack(
-        &self,
-        world: &World,
-        fleet: &Fleet,
-        host: &HostName,
-        wanted: &[&str],
-        cx: &Cx,
-    ) -> Result<u64, Failure> {
-        let hdfs = world.hdfs()?;
-        let Some(path) = self.file.find(hdfs).await? else {
-            return Err(Failure::drifted(format!("{} is gone", self.file.settled)));
-        };
-        let places: Vec<tarball::Place> = self
-            .places
-            .iter()
-            .map(|place| place.path.as_str())
-            .chain(self.also.iter().map(String::as_str))
-            .map(relative)
-            .map(|path| tarball::Place {
-                path: path.as_bytes().to_vec(),
-                wanted: wanted.contains(&path),
-            })
-            .collect();
-        let (from_hdfs, compressed) = mpsc::channel::<Bytes>(4);
-        let (to_host, source) = mpsc::channel::<Bytes>(4);
-        let min_uid = u64::from(world.guard.min_uid);
-        let filtered = tokio::task::spawn_blocking(move || {
-            let tarball = zstd::stream::read::Decoder::new(Chunks::new(compressed))?;
-            let sink = Sink {
-                sender: to_host,
-                chunk: Vec::new(),
-            };
-            let mut out = zstd::stream::write::Encoder::new(sink, 3)?;
-            let copied = filter(tarball, &mut out, &places, min_uid)?;
-            out.finish()?.flush()?;
-            Ok::<u64, tarball::Refused>(copied)
-        });
-        let pump = async {
-            let (mut bytes, mut hash) = (0_u64, Sha256::new());
-            let mut chunks = std::pin::pin!(hdfs.read(path).await?);
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk?;
-                bytes += chunk.len() as u64;
-                hash.update(&chunk);
-                cx.progress(bytes, Some(self.bytes), "bytes");
-                // A filter that refuses the rest says so itself.
-                if from_hdfs.send(chunk).await.is_err() {
-                    break;
-                }
-            }
-            drop(from_hdfs);
-            let hash = hash.finalize();
-            Ok::<String, Failure>(hash.iter().map(|byte| format!("{byte:02x}")).collect())
-        };
-        let uid = self.uid.map(|uid| uid.to_string()).unwrap_or_default();
-        let arguments = [self.user.as_str(), &uid].into_iter();
-        let extract = command(
-            include_str!("../host/extract.sh"),
-            arguments.chain(wanted.iter().copied()),
-        );
-        // An end that comes early leaves a compressed stream without its end: the host refuses
-        // it, and nothing has got its name yet.
-        let upload = fleet.upload(host, &extract, DEADLINES, source, cx.cancel());
-        let (pumped, filtered, uploaded) = tokio::join!(pump, filtered, upload);
-        let uploaded = uploaded.map_err(Failure::from).and_then(|finished| {
-            if finished.exit.success() {
-                Ok(())
-            } else {
-                Err(said(host, &finished.exit, &finished.stderr))
-            }
-        });
-        let filtered = filtered.map_err(|error| Failure::new(error, None))?;
-        let stopped = |error: &tarball::Refused| matches!(error, tarball::Refused::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
-        let hash = pumped?;
-        match (filtered, uploaded) {
-            // A host that stops early ends the filter; else the filter's no is the cause.
-            (Err(error), _) if !stopped(&error) => {
-                let hint = format!("look at {path}; nothing of it was put in its place on {host}");
-                Err(Failure::new(error, hint))
-            }
-            (_, Err(failure)) => Err(failure),
-            (Err(error), Ok(())) => Err(Failure::new(error, None)),
-            (Ok(_), Ok(())) if hash != self.sha256 => Err(Failure::drifted(format!(
-                "{path} is not the one that was proven whole"
-            ))),
-            (Ok(copied), Ok(())) => Ok(copied),
-        }
-    }
-
     pub(in crate::actions) fn summary(&self) -> String {
         let paths: Vec<&str> = self
             .places
@@ -296,6 +207,101 @@ impl Restore {
             }
         }
         faults
+    }
+}
+
+/// Streams the wanted places' entries to the host; gives how many there were.
+async fn unpack(
+    action: &Restore,
+    world: &World,
+    fleet: &Fleet,
+    host: &HostName,
+    wanted: &[&str],
+    cx: &Cx,
+) -> Result<u64, Failure> {
+    let hdfs = world.hdfs()?;
+    let Some(path) = action.file.find(hdfs).await? else {
+        return Err(Failure::drifted(format!("{} is gone", action.file.settled)));
+    };
+    let places: Vec<tarball::Place> = action
+        .places
+        .iter()
+        .map(|place| place.path.as_str())
+        .chain(action.also.iter().map(String::as_str))
+        .map(relative)
+        .map(|path| tarball::Place {
+            path: path.as_bytes().to_vec(),
+            wanted: wanted.contains(&path),
+        })
+        .collect();
+    let (from_hdfs, compressed) = mpsc::channel::<Bytes>(4);
+    let (to_host, source) = mpsc::channel::<Bytes>(4);
+    let min_uid = u64::from(world.guard.min_uid);
+    let filtered = tokio::task::spawn_blocking(move || {
+        let tarball = zstd::stream::read::Decoder::new(Chunks::new(compressed))?;
+        let sink = Sink {
+            sender: to_host,
+            chunk: Vec::new(),
+        };
+        let mut out = zstd::stream::write::Encoder::new(sink, 3)?;
+        let copied = filter(tarball, &mut out, &places, min_uid)?;
+        out.finish()?.flush()?;
+        Ok::<u64, tarball::Refused>(copied)
+    });
+    let pump = async {
+        let (mut bytes, mut hash) = (0_u64, Sha256::new());
+        let mut chunks = std::pin::pin!(hdfs.read(path).await?);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            bytes += chunk.len() as u64;
+            hash.update(&chunk);
+            cx.progress(bytes, Some(action.bytes), "bytes");
+            // A filter that refuses the rest says so itaction.
+            if from_hdfs.send(chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(from_hdfs);
+        let hash = hash.finalize();
+        let hex = hash.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok::<String, Failure>(hex)
+    };
+    let uid = action.uid.map(|uid| uid.to_string()).unwrap_or_default();
+    let arguments = [action.user.as_str(), &uid].into_iter();
+    let extract = command(
+        include_str!("../host/extract.sh"),
+        arguments.chain(wanted.iter().copied()),
+    );
+    // An end that comes early leaves a compressed stream without its end: the host refuses
+    // it, and nothing has got its name yet.
+    let upload = fleet.upload(host, &extract, DEADLINES, source, cx.cancel());
+    let (pumped, filtered, uploaded) = tokio::join!(pump, filtered, upload);
+    let uploaded = uploaded.map_err(Failure::from).and_then(|finished| {
+        if finished.exit.success() {
+            Ok(())
+        } else {
+            Err(said(host, &finished.exit, &finished.stderr))
+        }
+    });
+    let filtered = filtered.map_err(|error| Failure::new(error, None))?;
+    let stopped = |error: &tarball::Refused| matches!(error, tarball::Refused::Io(error) if error.kind() == io::ErrorKind::BrokenPipe);
+    let hash = pumped?;
+    match (filtered, uploaded) {
+        // A host that stops early ends the filter; else the filter's no is the cause.
+        (Err(error), _) if !stopped(&error) => {
+            let hint = format!("look at {path}; nothing of it was put in its place on {host}");
+            Err(Failure::new(error, hint))
+        }
+        (_, Err(failure)) => Err(failure),
+        (Err(error), Ok(())) => Err(Failure::new(error, None)),
+        (Ok(_), Ok(())) if hash != action.sha256 => Err(Failure::drifted(format!(
+            "{path} is not the one that was proven whole"
+        ))),
+        (Ok(copied), Ok(())) => Ok(copied),
     }
 }
 

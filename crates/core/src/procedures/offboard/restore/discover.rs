@@ -1,6 +1,6 @@
 //! The look for what an archive holds, and for what of it is back already. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 
@@ -451,17 +451,17 @@ impl Look<'_> {
     async fn inside(&self, metastore: &Metastore, source: &mut Source) -> Result<(), Failure> {
         let names = metastore.databases().await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut tables = BTreeMap::new();
+        let mut tables = BTreeSet::new();
         let mut locations = std::pin::pin!(metastore.locations(&names));
         while let Some(location) = locations.try_next().await? {
             let in_archive = path_of(&location.location).is_some_and(|path| {
                 lies_in(path, &source.archive) && source.origin(path).is_some()
             });
             if in_archive {
-                tables.insert((location.database, location.table), ());
+                tables.insert((location.database, location.table));
             }
         }
-        for (database, table) in tables.into_keys() {
+        for (database, table) in tables {
             if let Some(found) = metastore.table(&database, &table).await? {
                 let was = TableEvidence::of(&found);
                 source.inside.push((database, table, was));
