@@ -84,7 +84,9 @@ impl Look<'_> {
             return Ok(found);
         };
         found.seen = true;
-        let records = self.records(hdfs).await?;
+        let (records, mut bare) = self.records(hdfs).await?;
+        bare.retain(|name| !records.contains_key(name));
+        found.bare = bare;
         found.archives = records.keys().cloned().collect();
         let chosen = match (&self.request.from, found.archives.as_slice()) {
             (Some(from), _) => records.get_key_value(from),
@@ -120,12 +122,13 @@ impl Look<'_> {
         Ok(found)
     }
 
-    /// Every archive of the user that has records, wherever these are.
-    async fn records(&self, hdfs: &Hdfs) -> Result<Records, Failure> {
+    /// Every archive of the user that has records, wherever these are; and the names of those
+    /// that have none.
+    async fn records(&self, hdfs: &Hdfs) -> Result<(Records, Vec<String>), Failure> {
         let user = &self.request.user;
-        let mut records = Records::new();
+        let (mut records, mut bare) = (Records::new(), Vec::new());
         if hdfs.stat(&self.policy.archive).await?.is_none() {
-            return Ok(records);
+            return Ok((records, bare));
         }
         for status in hdfs.list(&self.policy.archive).await? {
             let name = status.path.rsplit('/').next().unwrap_or_default();
@@ -140,6 +143,8 @@ impl Look<'_> {
                 let folder = format!("{}/.opsweek", status.path);
                 if hdfs.stat(&folder).await?.is_some() {
                     records.entry(name.to_owned()).or_insert(folder);
+                } else {
+                    bare.push(name.to_owned());
                 }
             }
         }
@@ -148,7 +153,7 @@ impl Look<'_> {
         let folder = format!("{home}/.opsweek");
         let text = match hdfs.stat(&format!("{folder}/manifest.json")).await? {
             Some(status) => hdfs.read_all(&status.path, manifest::LARGEST).await?,
-            None => return Ok(records),
+            None => return Ok((records, bare)),
         };
         let moves = manifest::read(&text).unwrap_or_default().moves;
         let archive = moves.iter().find(|(from, _)| *from == home);
@@ -158,7 +163,7 @@ impl Look<'_> {
         if let Some(name) = name {
             records.entry(name.to_owned()).or_insert(folder);
         }
-        Ok(records)
+        Ok((records, bare))
     }
 
     /// Each run's manifest, checked.

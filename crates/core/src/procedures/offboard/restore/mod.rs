@@ -34,6 +34,8 @@ pub struct Findings {
     pub seen: bool,
     /// The names of archives that could be restored.
     pub archives: Vec<String>,
+    /// Archives without records.
+    pub bare: Vec<String>,
     /// The name that was asked for.
     pub from: Option<String>,
     /// The one that is to be restored.

@@ -129,6 +129,15 @@ fn refusals(policy: &Policy, inventory: &Inventory, found: &Findings) -> Vec<Ref
                 format!("there are several archives of {user}: {names}"),
                 "choose one: --from NAME",
             ),
+            None if !found.bare.is_empty() => refuse(
+                format!(
+                    "{}: no records in {}",
+                    found.bare.join(", "),
+                    policy.archive
+                ),
+                "go on with the plan of the run that ended right after moving the home; or it was \
+                 made by hand: move it back by hand",
+            ),
             _ => {}
         }
         return all;

@@ -311,7 +311,7 @@ fn a_plan_says_which_archive_it_restores() {
 #[test]
 fn refusals() {
     type Break<'a> = &'a dyn Fn(&mut Findings);
-    let rules: [(&str, Break<'_>); 8] = [
+    let rules: [(&str, Break<'_>); 9] = [
         ("no HDFS to restore from", &|f| {
             *f = Findings::default();
         }),
@@ -322,6 +322,11 @@ fn refusals() {
         ("no archive elvis.1 of elvis", &|f| {
             f.source = None;
             f.from = Some("elvis.1".into());
+        }),
+        ("elvis: no records in /wmf/data/archive/user", &|f| {
+            f.source = None;
+            f.archives.clear();
+            f.bare = vec!["elvis".into()];
         }),
         ("format 1, not 2", &|f| {
             f.source
