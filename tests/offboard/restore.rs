@@ -286,7 +286,7 @@ fn what_is_in_the_way_is_refused_and_never_touched() {
         HOST,
         &format!("mkdir /home/{user} && echo mine > /home/{user}/new"),
     );
-    let ran = run(&["--plan", &file, "--yes"], 6);
+    let ran = run(&["--plan", &file, "--yes"], 7);
     assert!(
         ran.stdout.contains("/home/elvisway is in the way"),
         "{}",
