@@ -1,4 +1,5 @@
-//! `offboard`: finds what a user who left has lying about on the platform, and archives it.
+//! `offboard`: finds what a user who left has lying about on the platform,
+//! archives it, and puts it back.
 
 use std::process::ExitCode;
 
@@ -29,6 +30,12 @@ struct Args {
     /// Archive what is found: HDFS home, databases, homes on hosts
     #[arg(long)]
     archive: bool,
+    /// Put everything back that an archive holds, as it was
+    #[arg(long, conflicts_with = "archive")]
+    restore: bool,
+    /// Which archive, when there are several: elvis, elvis.20231201
+    #[arg(long, value_name = "NAME", requires = "restore")]
+    from: Option<String>,
     /// Who gets the user's tables in others' databases
     #[arg(long, value_name = "USER", requires = "archive", value_parser = user)]
     new_owner: Option<UserName>,
@@ -61,16 +68,16 @@ impl Tool for Offboarding {
     const NAME: &'static str = "offboard";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const ABOUT: &'static str =
-        "Finds what a user who left has lying about on the platform, and archives it";
+        "Finds what a user who left has lying about on the platform, archives it, and puts it back";
     type Args = Args;
     type Section = Policy;
     type Procedure = Offboard;
 
     fn request(args: Args, config: &Config<Policy>) -> Result<Offboard, CliError> {
-        let intent = if args.archive {
-            Intent::Archive
-        } else {
-            Intent::Look
+        let intent = match (args.archive, args.restore) {
+            (true, _) => Intent::Archive,
+            (_, true) => Intent::Restore,
+            _ => Intent::Look,
         };
         let request = Request {
             user: args.user,
@@ -84,17 +91,14 @@ impl Tool for Offboarding {
                 HostHomes::Delete => Homes::Delete,
                 HostHomes::Keep => Homes::Keep,
             },
+            from: args.from,
         };
         procedure(request, config)
     }
 
     fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Offboard, CliError> {
-        let user = UserName::try_from(plan.subject.clone())
+        let request = Request::resumed(plan)
             .map_err(|error| CliError::new(Exit::Drifted, error.to_string()))?;
-        let request = Request {
-            intent: Intent::Archive,
-            ..Request::look(user)
-        };
         procedure(request, config)
     }
 

@@ -6,3 +6,4 @@ mod crash;
 mod faults;
 mod refuse;
 mod report;
+mod restore;

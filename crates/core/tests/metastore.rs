@@ -7,10 +7,13 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
-use opsweek_core::services::metastore::{Config, Error, Kind, Metastore};
+use opsweek_core::services::metastore::{
+    Config, DatabaseRecord, Error, Kind, Likeness, Metastore, PartitionRecord, TableRecord,
+};
 use opsweek_sandbox::{Sandbox, SeedOptions};
 
 fn sandbox() -> Sandbox {
@@ -37,9 +40,12 @@ fn metastore(sandbox: &Sandbox) -> Metastore {
     )
 }
 
-/// A leaver of that name.
+/// A leaver of that name. Seeding edits files that all users share, so it is done for one at a
+/// time.
 fn seeded(user: &str) -> (Sandbox, Metastore) {
+    static ONE: Mutex<()> = Mutex::new(());
     let sandbox = sandbox();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     sandbox.seed(user, &SeedOptions::default()).unwrap();
     let metastore = metastore(&sandbox);
     (sandbox, metastore)
@@ -272,4 +278,121 @@ async fn a_metastore_that_is_down_or_silent_is_told_in_time() {
         client(vec!["metastore:9083".into()]).databases().await,
         Err(Error::Address { .. })
     ));
+}
+
+/// Everything of a database as its record has it: the database, tables with partitions.
+async fn recorded(
+    metastore: &Metastore,
+    name: &str,
+) -> (DatabaseRecord, Vec<(TableRecord, Vec<PartitionRecord>)>) {
+    let database = metastore.database_thrift(name).await.unwrap().unwrap();
+    let mut tables = Vec::new();
+    for table in metastore.table_names(name).await.unwrap() {
+        let definition = metastore.definition(name, &table).await.unwrap().unwrap();
+        let partitions: Vec<_> = metastore
+            .partitions(name, &table)
+            .try_collect()
+            .await
+            .unwrap();
+        let partitions = partitions
+            .iter()
+            .map(|partition| PartitionRecord::decode(&partition.thrift).unwrap());
+        let record = TableRecord::decode(&definition.thrift).unwrap();
+        tables.push((record, partitions.collect()));
+    }
+    (DatabaseRecord::decode(&database).unwrap(), tables)
+}
+
+#[tokio::test]
+async fn a_database_is_made_again_without_a_folder_and_known_as_unfinished_on_the_way() {
+    let user = "elvisremake";
+    let (sandbox, metastore) = seeded(user);
+    let folder = format!("/user/hive/warehouse/{user}.db");
+    let (database, tables) = recorded(&metastore, user).await;
+    let before = sandbox.listing(user).unwrap();
+    assert_eq!(
+        metastore.like_database(&database).await.unwrap(),
+        Likeness::Same
+    );
+    metastore.drop_database(user).await.unwrap();
+    assert_eq!(
+        metastore.like_database(&database).await.unwrap(),
+        Likeness::Missing
+    );
+    // Nothing may make these again.
+    let moved = format!("{folder}.moved");
+    assert!(
+        sandbox
+            .hdfs(None, &["dfs", "-mv", &folder, &moved])
+            .unwrap()
+            .status
+            .success()
+    );
+
+    metastore.begin_database(&database, "/user").await.unwrap();
+    // Twice is as good as once, as after a kill.
+    metastore.begin_database(&database, "/user").await.unwrap();
+    assert_eq!(
+        metastore.like_database(&database).await.unwrap(),
+        Likeness::Unfinished
+    );
+    for (table, partitions) in &tables {
+        assert_eq!(
+            metastore.like_table(table).await.unwrap(),
+            Likeness::Missing
+        );
+        metastore.begin_table(table).await.unwrap();
+        metastore.begin_table(table).await.unwrap();
+        assert_eq!(
+            metastore.like_table(table).await.unwrap(),
+            Likeness::Unfinished
+        );
+        metastore.begin_partitions(table, partitions).await.unwrap();
+        metastore.begin_partitions(table, partitions).await.unwrap();
+    }
+    for (table, partitions) in &tables {
+        metastore.end_table(table).await.unwrap();
+        let like = metastore.like_partitions(table, partitions).await.unwrap();
+        assert!(
+            like.iter().all(|like| *like == Likeness::Unfinished),
+            "{like:?}"
+        );
+        metastore.end_partitions(table, partitions).await.unwrap();
+        metastore.end_partitions(table, partitions).await.unwrap();
+        let like = metastore.like_partitions(table, partitions).await.unwrap();
+        assert!(like.iter().all(|like| *like == Likeness::Same), "{like:?}");
+        assert_eq!(metastore.like_table(table).await.unwrap(), Likeness::Same);
+    }
+    metastore.end_database(&database).await.unwrap();
+    assert_eq!(
+        metastore.like_database(&database).await.unwrap(),
+        Likeness::Same
+    );
+
+    let there = sandbox
+        .hdfs(None, &["dfs", "-test", "-e", &folder])
+        .unwrap();
+    assert!(!there.status.success(), "the metastore has made {folder}");
+    assert!(
+        sandbox
+            .hdfs(None, &["dfs", "-mv", &moved, &folder])
+            .unwrap()
+            .status
+            .success()
+    );
+    assert_eq!(sandbox.listing(user).unwrap(), before);
+
+    // Somebody else's work is known as such.
+    metastore
+        .change_table_owner(user, "events", "azy")
+        .await
+        .unwrap();
+    let (events, _) = tables
+        .iter()
+        .find(|(table, _)| table.name() == "events")
+        .unwrap();
+    assert_eq!(
+        metastore.like_table(events).await.unwrap(),
+        Likeness::Different("owner")
+    );
 }

@@ -78,6 +78,12 @@ impl Sandbox {
             .collect())
     }
 
+    /// Whether the metastore keeps its tables in Derby, which quotes names in its own way.
+    pub(crate) fn on_derby(&self) -> Result<bool, Error> {
+        let state = self.require(Service::Metastore)?;
+        Ok(state.backend != Some(Backend::MariaDb))
+    }
+
     /// The `mariadb` client as root on a server (`metadata`, `target`, `prod-replica` or
     /// `cloud`), ready for more arguments.
     pub fn mariadb_command(&self, server: &str) -> Result<Command, Error> {

@@ -20,6 +20,7 @@ mod refinery;
 mod sandbox;
 mod seed;
 mod servers;
+mod soaks;
 mod start;
 mod state;
 mod superset;

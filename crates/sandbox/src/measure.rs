@@ -50,10 +50,16 @@ const BENCHES: &[Entry<Vec<Measured>>] = &[Entry {
     run: websocket::bench,
 }];
 /// Every long run; it fails with what went wrong.
-const SOAKS: &[Entry<()>] = &[Entry {
-    name: "websocket",
-    run: websocket::soak,
-}];
+const SOAKS: &[Entry<()>] = &[
+    Entry {
+        name: "offboard",
+        run: crate::soaks::offboard::archive_and_restore,
+    },
+    Entry {
+        name: "websocket",
+        run: websocket::soak,
+    },
+];
 
 /// Runs a comparison.
 pub fn bench(

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::guard::path_fault;
 use super::lines::{Lines, body, both};
+use super::restore::attributes::Attributes;
+use super::restore::put_back::{GiveUp, PutBack, SetAside};
 use super::{Artefact, World};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
@@ -110,6 +112,14 @@ pub enum Action {
         /// Where it is by now.
         path: String,
     },
+    /// Renames a tree back out of an archive.
+    PutBack(PutBack),
+    /// Gives paths back the attributes that an archive has recorded.
+    Attributes(Attributes),
+    /// Takes an archive's records out of it.
+    SetAside(SetAside),
+    /// Moves an archive's records to the trash.
+    GiveUp(GiveUp),
 }
 
 /// A line of the manifest that [`Action::Record`] writes.
@@ -178,6 +188,10 @@ impl Action {
                     waiting => waiting,
                 }),
             },
+            Self::PutBack(action) => action.observe(world).await,
+            Self::Attributes(action) => action.observe(world).await,
+            Self::SetAside(action) => action.observe(world).await,
+            Self::GiveUp(action) => action.observe(world).await,
         }
     }
 
@@ -223,18 +237,26 @@ impl Action {
                 Ok(json!({ "seen": counts.seen, "changed": counts.changed }))
             }
             Self::Trash { path, .. } => Ok(json!({ "trash": hdfs.trash(path).await? })),
+            Self::PutBack(action) => action.apply(world).await.map(|()| Value::Null),
+            Self::Attributes(action) => action.apply(world, cx).await,
+            Self::SetAside(action) => action.apply(world).await.map(|()| Value::Null),
+            Self::GiveUp(action) => Ok(json!({ "trash": action.apply(world).await? })),
         }
     }
 
     /// The paths that it writes.
     fn paths(&self) -> Vec<&str> {
         match self {
-            Self::Record { to, .. } | Self::Put { to, .. } | Self::MakeFolder { to, .. } => {
-                vec![&to.staged, &to.settled]
-            }
+            Self::Record { to, .. }
+            | Self::Put { to, .. }
+            | Self::MakeFolder { to, .. }
+            | Self::SetAside(SetAside { records: to })
+            | Self::GiveUp(GiveUp { folder: to, .. }) => vec![&to.staged, &to.settled],
             Self::Move { from, to, .. } => vec![from, to],
             Self::Own { root, .. } => vec![root],
             Self::Trash { path, .. } => vec![path],
+            Self::PutBack(action) => action.paths().into(),
+            Self::Attributes(action) => action.paths(),
         }
     }
 
@@ -279,6 +301,10 @@ impl Action {
                 format!("{} in {root} ({paths} paths){keep}", what.join(", "))
             }
             Self::Trash { was, path } => format!("move {path} ({}) to the trash", was.size()),
+            Self::PutBack(action) => action.summary(),
+            Self::Attributes(action) => action.summary(),
+            Self::SetAside(action) => action.summary(),
+            Self::GiveUp(action) => action.summary(),
         }
     }
 
@@ -290,6 +316,10 @@ impl Action {
             Self::Move { from, .. } => vec![format!("hdfs:place of {from}")],
             Self::Own { root, .. } => vec![format!("hdfs:owner of {root}")],
             Self::Trash { path, .. } => vec![format!("hdfs:place of {path}")],
+            Self::PutBack(action) => vec![format!("hdfs:place of {}", action.from)],
+            Self::Attributes(action) => vec![format!("hdfs:{}", action.marker.settled)],
+            Self::SetAside(action) => vec![format!("hdfs:place of {}", action.records.staged)],
+            Self::GiveUp(action) => vec![format!("hdfs:{} given up", action.folder.settled)],
         }
     }
 
@@ -319,7 +349,7 @@ pub(super) async fn made_in(hdfs: &Hdfs, path: &str) -> Result<State, Failure> {
 }
 
 /// How the tree at `path` differs from what was planned on.
-async fn unlike(hdfs: &Hdfs, path: &str, was: &Tree) -> Result<Option<String>, Failure> {
+pub(super) async fn unlike(hdfs: &Hdfs, path: &str, was: &Tree) -> Result<Option<String>, Failure> {
     let Some(now) = Tree::look(hdfs, path).await? else {
         return Ok(Some(format!("{path} is gone")));
     };

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::guard::{lies_in, path_fault};
 use super::lines::{Lines, body, both};
+use super::restore::database::CreateDatabase;
 use super::{Artefact, World};
 use crate::engine::plan::hex;
 use crate::engine::{Cx, Failure, State};
@@ -115,6 +116,8 @@ pub enum Action {
         /// The record of its definitions.
         proof: String,
     },
+    /// Makes a database again, with all that was in it.
+    CreateDatabase(CreateDatabase),
 }
 
 impl Action {
@@ -192,6 +195,7 @@ impl Action {
                     State::Drifted(format!("database {} has changed", was.name))
                 })
             }
+            Self::CreateDatabase(action) => action.observe(world).await,
         }
     }
 
@@ -239,6 +243,7 @@ impl Action {
                 metastore.drop_database(&was.name).await?;
                 Ok(Value::Null)
             }
+            Self::CreateDatabase(action) => action.apply(world, cx).await,
         }
     }
 
@@ -282,6 +287,7 @@ impl Action {
                 "drop the database {} and its {} tables; no file is deleted",
                 was.name, was.tables
             ),
+            Self::CreateDatabase(action) => action.summary(),
         }
     }
 
@@ -295,6 +301,7 @@ impl Action {
                 database, table, ..
             } => vec![format!("hive:owner of {database}.{table}")],
             Self::DropDatabase { was, .. } => vec![format!("hive:{}", was.name)],
+            Self::CreateDatabase(action) => vec![format!("hive:{}", action.name)],
         }
     }
 
@@ -321,6 +328,7 @@ impl Action {
                 .collect(),
             Self::ChangeOwner { .. } => Vec::new(),
             Self::DropDatabase { proof, .. } => vec![proof],
+            Self::CreateDatabase(action) => action.paths().into(),
         };
         paths.into_iter().filter_map(path_fault).collect()
     }
@@ -409,9 +417,17 @@ async fn record_lines(
         let Some(database) = metastore.database(name).await? else {
             return Err(Failure::drifted(format!("database {name} is gone")));
         };
-        lines.line(&json!({ "database": database })).await?;
+        let thrift = metastore.database_thrift(name).await?;
+        lines
+            .line(&json!({ "database": database, "thrift": thrift }))
+            .await?;
         for table in metastore.table_names(name).await? {
             record_table(metastore, name, &table, lines, cx).await?;
+        }
+        for function in metastore.functions_thrift(name).await? {
+            lines
+                .line(&json!({ "database": name, "function": function }))
+                .await?;
         }
     }
     for (database, table) in tables {

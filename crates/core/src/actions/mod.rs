@@ -7,6 +7,7 @@ pub mod hdfs;
 pub mod hive;
 pub mod host;
 mod lines;
+pub mod restore;
 
 use serde::{Deserialize, Serialize};
 
@@ -202,5 +203,17 @@ impl Artefact {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the folder that it was made in, or that this became, is gone: who made it gave up
+    /// all that was there.
+    async fn given_up(&self, hdfs: &Hdfs) -> Result<bool, Failure> {
+        for path in [&self.settled, &self.staged] {
+            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            if hdfs.stat(folder).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

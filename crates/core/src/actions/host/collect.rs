@@ -12,6 +12,8 @@ use super::{Content, DEADLINES, command, find, run, said};
 use crate::actions::World;
 use crate::actions::host::places::Kept;
 use crate::actions::lines::body;
+use crate::actions::restore::host::{Place, fingerprint};
+use crate::actions::restore::records::Chunks;
 use crate::engine::{Cx, Failure};
 use crate::services::fleet::{Fleet, HostName};
 use crate::services::hdfs::{Error, Existing};
@@ -33,7 +35,7 @@ pub(super) async fn collect(
         Content::Tarball => (include_str!("collect.sh"), format!("{name}.tar.zst")),
         Content::Listing => (include_str!("list.sh"), format!("{name}.list.zst")),
     };
-    let find = find(was, leave_out);
+    let find = find(&was.paths(), &was.folders(), leave_out);
     let arguments = || find.iter().map(String::as_str);
     let path = format!("{folder}/{file}");
 
@@ -88,6 +90,17 @@ pub(super) async fn collect(
             "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
         )));
     }
+    let mut places = Vec::new();
+    for path in was.paths() {
+        let home = was.folders().contains(&path);
+        if let Some(fingerprint) = fingerprint(fleet, host, path, home, leave_out, cx).await? {
+            places.push(Place {
+                path: path.to_owned(),
+                home,
+                fingerprint,
+            });
+        }
+    }
     let proof = Proof {
         file,
         content,
@@ -95,6 +108,8 @@ pub(super) async fn collect(
         sha256: written.sha256,
         entries,
         was: was.clone(),
+        places,
+        leave_out: leave_out.to_vec(),
     };
     let text = serde_json::to_vec_pretty(&proof).map_err(|error| Failure::new(error, None))?;
     let path_of_proof = format!("{folder}/{name}.json");
@@ -121,10 +136,7 @@ async fn count(fleet: &Fleet, host: &HostName, find: &[String], cx: &Cx) -> Resu
 async fn entries(world: &World, path: &str, content: Content) -> Result<u64, Failure> {
     let (sender, receiver) = mpsc::channel::<Bytes>(4);
     let counted = tokio::task::spawn_blocking(move || {
-        let reader = zstd::stream::read::Decoder::new(Chunks {
-            receiver,
-            left: Bytes::new(),
-        })?;
+        let reader = zstd::stream::read::Decoder::new(Chunks::new(receiver))?;
         match content {
             Content::Tarball => {
                 let mut count = 0;
@@ -166,25 +178,5 @@ fn ends(mut reader: impl io::Read) -> io::Result<u64> {
                     .sum::<u64>();
             }
         }
-    }
-}
-
-/// The chunks of a channel as a blocking reader.
-struct Chunks {
-    receiver: mpsc::Receiver<Bytes>,
-    left: Bytes,
-}
-
-impl io::Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.left.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(chunk) => self.left = chunk,
-                None => return Ok(0),
-            }
-        }
-        let n = self.left.len().min(buffer.len());
-        buffer[..n].copy_from_slice(&self.left.split_to(n));
-        Ok(n)
     }
 }

@@ -6,23 +6,30 @@ use serde::{Deserialize, Serialize};
 use super::Content;
 use super::places::{Kept, Places};
 use crate::actions::World;
+use crate::actions::restore::host::Place;
 use crate::engine::{Failure, State};
 
 /// What `HOST.json` in the archive says: the tarball beside it is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Proof {
+pub struct Proof {
     /// The tarball's or listing's name, in the same folder.
-    pub(super) file: String,
+    pub file: String,
     /// Its form.
-    pub(super) content: Content,
+    pub content: Content,
     /// Its length in bytes.
-    pub(super) bytes: u64,
+    pub bytes: u64,
     /// Its SHA-256, read back from HDFS.
-    pub(super) sha256: String,
+    pub sha256: String,
     /// How many entries it has; as many as the host has files, folders and links.
-    pub(super) entries: u64,
+    pub entries: u64,
     /// What it is about.
-    pub(super) was: Kept,
+    pub was: Kept,
+    /// What each place was like at the end, without what was left out.
+    #[serde(default)]
+    pub places: Vec<Place>,
+    /// Names at the top of a home that were left out.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
 }
 
 /// Whether the places are what was planned on.
@@ -90,7 +97,7 @@ fn difference(was: &Kept, now: &Kept) -> String {
 }
 
 /// The proof at `path`, if there is one.
-pub(super) async fn proof(world: &World, path: &str) -> Result<Option<Proof>, Failure> {
+pub async fn proof(world: &World, path: &str) -> Result<Option<Proof>, Failure> {
     let hdfs = world.hdfs()?;
     if hdfs.stat(path).await?.is_none() {
         return Ok(None);

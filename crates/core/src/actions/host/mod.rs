@@ -2,7 +2,7 @@
 //! file, with its arguments quoted by the fleet's one quoting function.
 
 mod collect;
-mod evidence;
+pub mod evidence;
 pub mod places;
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::World;
 use super::guard::UserName;
+use super::restore::host::{Linger, Restore};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
 use crate::services::fleet::{Command, Deadlines, Exit, Fleet, HostName};
@@ -23,7 +24,7 @@ use places::{Kept, Kind, Places};
 const DEADLINE: Duration = Duration::from_mins(30);
 /// How long a stream may say nothing (`find` may have to pass over much before it prints),
 /// and how long it may take in all.
-const DEADLINES: Deadlines = Deadlines {
+pub(super) const DEADLINES: Deadlines = Deadlines {
     idle: Duration::from_mins(5),
     total: Duration::from_hours(24),
 };
@@ -81,6 +82,10 @@ pub enum Action {
         /// The proof in HDFS that they were collected.
         proof: String,
     },
+    /// Streams the user's places back out of an archive.
+    Restore(Restore),
+    /// Lets the user's services run without a login again.
+    Linger(Linger),
 }
 
 /// Looks at what `user` has on `host`.
@@ -108,7 +113,7 @@ pub async fn look(
 }
 
 /// Runs one of the scripts as root; gives what it printed.
-async fn run<'a>(
+pub(super) async fn run<'a>(
     fleet: &Fleet,
     host: &HostName,
     script: &'static str,
@@ -124,14 +129,17 @@ async fn run<'a>(
     }
 }
 
-fn command<'a>(script: &'static str, arguments: impl Iterator<Item = &'a str>) -> Command {
+pub(super) fn command<'a>(
+    script: &'static str,
+    arguments: impl Iterator<Item = &'a str>,
+) -> Command {
     // bash for pipefail and arrays; every Debian has it.
     let shell = ["bash", "-c", script, "opsweek"];
     Command::new(shell.into_iter().chain(arguments)).sudo("root")
 }
 
 /// What a script said when it failed: its last lines, as they come from anywhere.
-fn said(host: &HostName, exit: &Exit, stderr: &[u8]) -> Failure {
+pub(super) fn said(host: &HostName, exit: &Exit, stderr: &[u8]) -> Failure {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().rev().take(3).collect();
     let mut words: Vec<String> = lines
@@ -149,23 +157,23 @@ fn said(host: &HostName, exit: &Exit, stderr: &[u8]) -> Failure {
     Failure::new(words.join(": "), None)
 }
 
-/// `find`'s arguments for everything under the places but what is left out; sockets cannot
-/// be archived.
-fn find(was: &Kept, leave_out: &[String]) -> Vec<String> {
-    let relative = |path: &str| path.trim_start_matches('/').to_owned();
-    let mut arguments: Vec<String> = was.paths().into_iter().map(relative).collect();
+/// `find`'s arguments for everything under the places but what is left out at the top of those
+/// that are homes; sockets cannot be archived.
+pub(super) fn find(places: &[&str], homes: &[&str], leave_out: &[String]) -> Vec<String> {
+    let relative = |path: &&str| path.trim_start_matches('/').to_owned();
+    let mut arguments: Vec<String> = places.iter().map(relative).collect();
     arguments.push("-xdev".to_owned());
     let mut tests = Vec::new();
-    for home in was.homes.iter().filter(|home| home.kind == Kind::Folder) {
+    for home in homes.iter().map(relative) {
         for name in leave_out {
             // Only the home's own entries: a name has no slash, and `*` is kept from
             // crossing one.
             tests.push(vec![
                 "-path".to_owned(),
-                format!("{}/{name}", relative(&home.path)),
+                format!("{home}/{name}"),
                 "-not".to_owned(),
                 "-path".to_owned(),
-                format!("{}/*/*", relative(&home.path)),
+                format!("{home}/*/*"),
             ]);
         }
     }
@@ -184,6 +192,7 @@ impl Action {
             Self::Stop { host, .. } | Self::Collect { host, .. } | Self::Remove { host, .. } => {
                 host
             }
+            Self::Restore(Restore { host, .. }) | Self::Linger(Linger { host, .. }) => host,
         }
     }
 
@@ -232,6 +241,15 @@ impl Action {
                     return Ok(State::Waiting(path.clone()));
                 }
                 Ok(compare_removal(was, &now))
+            }
+            Self::Restore(action) => action.observe(world, fleet, &host, cx).await,
+            Self::Linger(Linger { user, .. }) => {
+                let now = self.places(world, fleet, &host, user, cx).await?;
+                Ok(if now.linger {
+                    State::Done
+                } else {
+                    State::Pending
+                })
             }
         }
     }
@@ -316,6 +334,13 @@ impl Action {
                 run(fleet, &host, include_str!("remove.sh"), arguments, cx).await?;
                 Ok(Value::Null)
             }
+            Self::Restore(action) => action.apply(world, fleet, &host, cx).await,
+            Self::Linger(Linger { user, .. }) => {
+                world.guard.account(user)?;
+                let arguments = [user.as_str()].into_iter();
+                run(fleet, &host, include_str!("linger.sh"), arguments, cx).await?;
+                Ok(Value::Null)
+            }
         }
     }
 
@@ -348,6 +373,10 @@ impl Action {
             Self::Remove { host, was, .. } => {
                 format!("remove {} on {host}", was.paths().join(", "))
             }
+            Self::Restore(action) => action.summary(),
+            Self::Linger(Linger { host, user }) => {
+                format!("let services of {user} run without a login on {host}")
+            }
         }
     }
 
@@ -361,6 +390,8 @@ impl Action {
                 .iter()
                 .map(|path| format!("{host}:{path}"))
                 .collect(),
+            Self::Restore(action) => action.targets(),
+            Self::Linger(_) => vec![format!("{host}:linger")],
         }
     }
 
@@ -386,7 +417,9 @@ impl Action {
             Self::Collect { folder: path, .. } | Self::Remove { proof: path, .. } => {
                 super::guard::path_fault(path)
             }
-            Self::Stop { .. } => None,
+            Self::Restore(action) => super::guard::path_fault(&action.file.settled)
+                .or_else(|| super::guard::path_fault(&action.file.staged)),
+            Self::Stop { .. } | Self::Linger(_) => None,
         };
         let named = |name: &str| name.strip_prefix(self.host()).is_some_and(is_again);
         let proof = match self {
@@ -398,14 +431,21 @@ impl Action {
                 (!name.is_some_and(named)).then(|| format!("{proof} is not a proof about {host}"))
             }
             Self::Collect { name, .. } => (!named(name)).then(|| format!("{name:?} is no name")),
-            Self::Stop { .. } => None,
+            Self::Restore(action) => {
+                return host
+                    .into_iter()
+                    .chain(path)
+                    .chain(action.faults())
+                    .collect();
+            }
+            Self::Stop { .. } | Self::Linger(_) => None,
         };
         [host, path, proof].into_iter().flatten().collect()
     }
 }
 
 /// What follows a host's name in that of its tarball: nothing, or a run's number.
-fn is_again(rest: &str) -> bool {
+pub(crate) fn is_again(rest: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     rest.is_empty() || rest.strip_prefix('-').is_some_and(digits)
 }

@@ -116,6 +116,15 @@ impl Kept {
             .collect()
     }
 
+    /// The homes that are real folders.
+    pub fn folders(&self) -> Vec<&str> {
+        let homes = self.homes.iter();
+        homes
+            .filter(|home| home.kind == Kind::Folder)
+            .map(|home| home.path.as_str())
+            .collect()
+    }
+
     /// Regular files, and their bytes.
     pub fn size(&self) -> (u64, u64) {
         let homes = self.homes.iter().map(|home| (home.files, home.bytes));

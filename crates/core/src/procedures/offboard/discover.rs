@@ -16,7 +16,7 @@ use crate::services::fleet::{Fleet, HostName};
 use crate::services::hdfs::Hdfs;
 
 /// How many hosts are looked at at once; the fleet has its own bound on connections.
-const HOSTS: usize = 64;
+pub(super) const HOSTS: usize = 64;
 
 pub(super) async fn discover(
     request: &Request,
@@ -69,10 +69,11 @@ pub(super) async fn discover(
         hosts,
         gaps,
         world: identities,
+        restore: None,
     })
 }
 
-fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
+pub(super) fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
     let why = failure.chain().join(": ");
     // Errors of a host begin with its name.
     let named = why
@@ -181,7 +182,7 @@ async fn hosts(
     Ok((found, gaps))
 }
 
-async fn look_at(
+pub(super) async fn look_at(
     fleet: &Fleet,
     name: &HostName,
     request: &Request,

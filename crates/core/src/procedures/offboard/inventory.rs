@@ -69,6 +69,8 @@ pub struct HdfsFindings {
     pub stages: Vec<Tree>,
     /// Something in the home where the archive's own records will stand.
     pub reserved: Option<String>,
+    /// Records of archives whose restore is not finished.
+    pub restoring: Vec<String>,
 }
 
 impl HdfsFindings {
@@ -192,6 +194,9 @@ pub struct Inventory {
     pub gaps: Vec<Gap>,
     /// The identities of the systems that were looked at.
     pub world: BTreeMap<String, String>,
+    /// What of an archive is to be restored; only when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<super::restore::Findings>,
 }
 
 impl Inventory {

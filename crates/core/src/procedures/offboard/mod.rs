@@ -6,16 +6,18 @@ pub mod admins;
 mod discover;
 pub mod inventory;
 mod look;
+mod manifest;
 mod plan;
 pub mod policy;
 mod report;
+pub mod restore;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
-use crate::actions::guard::UserName;
+use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
 use crate::engine::{Cx, Failure, Plan};
 use admins::Admins;
@@ -29,6 +31,8 @@ pub enum Intent {
     Look,
     /// They go into the archive.
     Archive,
+    /// They come back from an archive.
+    Restore,
 }
 
 /// What is to become of homes on hosts.
@@ -61,6 +65,8 @@ pub struct Request {
     pub relocate: bool,
     /// What to do with homes on hosts.
     pub host_homes: Homes,
+    /// The name of the archive to restore, where there are several.
+    pub from: Option<String>,
 }
 
 impl Request {
@@ -74,7 +80,24 @@ impl Request {
             new_owner: None,
             relocate: false,
             host_homes: Homes::default(),
+            from: None,
         }
+    }
+
+    /// The request whose plan this is, as far as going on with it needs it: what is looked at.
+    pub fn resumed(plan: &Plan<Action>) -> Result<Self, NotAUserName> {
+        let user = UserName::try_from(plan.subject.clone())?;
+        let from = restore::archive_of(plan);
+        let intent = if from.is_some() {
+            Intent::Restore
+        } else {
+            Intent::Archive
+        };
+        Ok(Self {
+            intent,
+            from,
+            ..Self::look(user)
+        })
     }
 }
 
@@ -165,15 +188,24 @@ impl Procedure for Offboard {
     }
 
     async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        if self.request.intent == Intent::Restore {
+            return restore::discover(&self.request, &self.policy, world, cx).await;
+        }
         discover::discover(&self.request, &self.policy, self.admins.as_ref(), world, cx).await
     }
 
     fn report(&self, inventory: &Inventory) -> Report {
-        report::report(inventory)
+        match &inventory.restore {
+            Some(found) => restore::report(inventory, found),
+            None => report::report(inventory),
+        }
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
-        plan::plan(&self.request, &self.policy, inventory, heading)
+        match &inventory.restore {
+            Some(found) => restore::plan(&self.policy, inventory, found, heading),
+            None => plan::plan(&self.request, &self.policy, inventory, heading),
+        }
     }
 
     async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {

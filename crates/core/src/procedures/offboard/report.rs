@@ -126,6 +126,10 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         let what = "records of a run that moved nothing";
         rows.left.push(tree_row("hdfs", what, stage, None));
     }
+    for records in &hdfs.restoring {
+        let what = "records of a restore that is not finished";
+        rows.left.push(row("hdfs", what, records, ""));
+    }
     for archive in &hdfs.archives {
         if archive.complete {
             rows.kept

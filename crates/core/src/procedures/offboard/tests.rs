@@ -126,6 +126,7 @@ fn everything() -> Inventory {
         ]),
         gaps: Vec::new(),
         world: BTreeMap::from([("hdfs".into(), "CID-1".into())]),
+        restore: None,
     }
 }
 
@@ -413,7 +414,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 14] = [
+    let rules: [(&str, Break<'_>); 15] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -453,6 +454,10 @@ fn refusals() {
         }),
         ("own records will be", &|f| {
             f.hdfs.as_mut().unwrap().reserved = Some("/user/elvis/.opsweek".into());
+        }),
+        ("is being restored", &|f| {
+            let aside = "/wmf/data/archive/user/.elvis.restoring";
+            f.hdfs.as_mut().unwrap().restoring.push(aside.into());
         }),
         ("protected by \"wmf*\"", &|f| {
             f.hive.as_mut().unwrap().databases[0].was.name = "wmf_elvis".into();

@@ -274,6 +274,18 @@ impl Hdfs {
         .await
     }
 
+    /// Sets the time of the last change, in milliseconds since the epoch; that of the last access
+    /// stays.
+    pub async fn set_modified(&self, path: &str, modified_ms: u64) -> Result<(), Error> {
+        // The protocol's -1: leave it.
+        const AS_IT_IS: u64 = u64::MAX;
+        let path = &normal(path)?;
+        self.repeat("set the time of", path, move |client, path| async move {
+            client.set_times(&path, modified_ms, AS_IT_IS).await
+        })
+        .await
+    }
+
     /// Removes `path`, past the trash; `recursive` also a folder that is not empty. `false` when
     /// nothing was there.
     ///

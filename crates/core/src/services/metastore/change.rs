@@ -32,7 +32,7 @@ impl Metastore {
     }
 
     /// Setting owner or location twice is setting it once, so a broken call is repeated.
-    async fn alter_table(
+    pub(super) async fn alter_table(
         &self,
         database: &str,
         name: &str,
@@ -140,7 +140,7 @@ impl Metastore {
 
 /// The metastore shall not count files anew because a location changed (Hive:
 /// `StatsSetupConst.DO_NOT_UPDATE_STATS`).
-fn as_it_is() -> wire::EnvironmentContext {
+pub(super) fn as_it_is() -> wire::EnvironmentContext {
     let properties = [("DO_NOT_UPDATE_STATS".to_owned(), "true".to_owned())];
     wire::EnvironmentContext {
         properties: Some(properties.into()),

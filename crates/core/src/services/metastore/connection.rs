@@ -178,7 +178,8 @@ fn timed_out(message: &str) -> bool {
 
 fn said_by_server(call: String, said: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
     use super::gen_hive::{
-        InvalidOperationException, MetaException, NoSuchObjectException, UnknownDBException,
+        AlreadyExistsException, InvalidObjectException, InvalidOperationException, MetaException,
+        NoSuchObjectException, UnknownDBException,
     };
     if said.is::<NoSuchObjectException>() || said.is::<UnknownDBException>() {
         return Error::NotFound { call };
@@ -188,6 +189,14 @@ fn said_by_server(call: String, said: &(dyn std::error::Error + Send + Sync + 's
         .map(|error| &error.message)
         .or_else(|| {
             said.downcast_ref::<InvalidOperationException>()
+                .map(|error| &error.message)
+        })
+        .or_else(|| {
+            said.downcast_ref::<AlreadyExistsException>()
+                .map(|error| &error.message)
+        })
+        .or_else(|| {
+            said.downcast_ref::<InvalidObjectException>()
                 .map(|error| &error.message)
         });
     let message = match message {

@@ -64,6 +64,12 @@ pub enum Error {
         /// What the protocol said.
         source: Box<thrift::Error>,
     },
+    /// A record that is not one.
+    #[error("the record of {what} is damaged")]
+    Damaged {
+        /// What it should be about.
+        what: &'static str,
+    },
     /// The thread that made the call ended without an answer.
     #[error("metastore: {call}: the call was given up")]
     Aborted {
@@ -87,6 +93,7 @@ impl Error {
             Self::NotFound { .. }
             | Self::Refused { .. }
             | Self::Unsearchable { .. }
+            | Self::Damaged { .. }
             | Self::Aborted { .. } => return None,
         };
         Some(hint.to_owned())

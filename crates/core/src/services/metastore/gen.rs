@@ -130,6 +130,108 @@ impl From<&SerdeType> for i32 {
   }
 }
 
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FunctionType(pub i32);
+
+impl FunctionType {
+  pub const JAVA: FunctionType = FunctionType(1);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::JAVA,
+  ];
+}
+
+impl TSerializable for FunctionType {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<FunctionType> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(FunctionType::from(enum_value))
+  }
+}
+
+impl From<i32> for FunctionType {
+  fn from(i: i32) -> Self {
+    match i {
+      1 => FunctionType::JAVA,
+      _ => FunctionType(i)
+    }
+  }
+}
+
+impl From<&i32> for FunctionType {
+  fn from(i: &i32) -> Self {
+    FunctionType::from(*i)
+  }
+}
+
+impl From<FunctionType> for i32 {
+  fn from(e: FunctionType) -> i32 {
+    e.0
+  }
+}
+
+impl From<&FunctionType> for i32 {
+  fn from(e: &FunctionType) -> i32 {
+    e.0
+  }
+}
+
+#[derive(Copy, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResourceType(pub i32);
+
+impl ResourceType {
+  pub const JAR: ResourceType = ResourceType(1);
+  pub const FILE: ResourceType = ResourceType(2);
+  pub const ARCHIVE: ResourceType = ResourceType(3);
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::JAR,
+    Self::FILE,
+    Self::ARCHIVE,
+  ];
+}
+
+impl TSerializable for ResourceType {
+  #[allow(clippy::trivially_copy_pass_by_ref)]
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    o_prot.write_i32(self.0)
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ResourceType> {
+    let enum_value = i_prot.read_i32()?;
+    Ok(ResourceType::from(enum_value))
+  }
+}
+
+impl From<i32> for ResourceType {
+  fn from(i: i32) -> Self {
+    match i {
+      1 => ResourceType::JAR,
+      2 => ResourceType::FILE,
+      3 => ResourceType::ARCHIVE,
+      _ => ResourceType(i)
+    }
+  }
+}
+
+impl From<&i32> for ResourceType {
+  fn from(i: &i32) -> Self {
+    ResourceType::from(*i)
+  }
+}
+
+impl From<ResourceType> for i32 {
+  fn from(e: ResourceType) -> i32 {
+    e.0
+  }
+}
+
+impl From<&ResourceType> for i32 {
+  fn from(e: &ResourceType) -> i32 {
+    e.0
+  }
+}
+
 //
 // FieldSchema
 //
@@ -154,9 +256,9 @@ impl FieldSchema {
 impl TSerializable for FieldSchema {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<FieldSchema> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -251,11 +353,11 @@ impl PrivilegeGrantInfo {
 impl TSerializable for PrivilegeGrantInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PrivilegeGrantInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<i32> = Some(0);
-    let mut f_3: Option<String> = Some("".to_owned());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i32> = None;
+    let mut f_3: Option<String> = None;
     let mut f_4: Option<PrincipalType> = None;
-    let mut f_5: Option<bool> = Some(false);
+    let mut f_5: Option<bool> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -368,9 +470,9 @@ impl PrincipalPrivilegeSet {
 impl TSerializable for PrincipalPrivilegeSet {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<PrincipalPrivilegeSet> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
-    let mut f_2: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
-    let mut f_3: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = Some(BTreeMap::new());
+    let mut f_1: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
+    let mut f_2: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
+    let mut f_3: Option<BTreeMap<String, Vec<PrivilegeGrantInfo>>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -537,10 +639,10 @@ impl Database {
 impl TSerializable for Database {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Database> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<BTreeMap<String, String>> = None;
     let mut f_5: Option<PrincipalPrivilegeSet> = None;
     let mut f_6: Option<String> = None;
     let mut f_7: Option<PrincipalType> = None;
@@ -710,9 +812,9 @@ impl SerDeInfo {
 impl TSerializable for SerDeInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SerDeInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<BTreeMap<String, String>> = None;
     let mut f_4: Option<String> = None;
     let mut f_5: Option<String> = None;
     let mut f_6: Option<String> = None;
@@ -861,8 +963,8 @@ impl Order {
 impl TSerializable for Order {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Order> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<i32> = Some(0);
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<i32> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -942,9 +1044,9 @@ impl SkewedInfo {
 impl TSerializable for SkewedInfo {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<SkewedInfo> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<String>> = Some(Vec::new());
-    let mut f_2: Option<Vec<Vec<String>>> = Some(Vec::new());
-    let mut f_3: Option<BTreeMap<Vec<String>, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<Vec<String>> = None;
+    let mut f_2: Option<Vec<Vec<String>>> = None;
+    let mut f_3: Option<BTreeMap<Vec<String>, String>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -1105,16 +1207,16 @@ impl StorageDescriptor {
 impl TSerializable for StorageDescriptor {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<StorageDescriptor> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<FieldSchema>> = Some(Vec::new());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<String> = Some("".to_owned());
-    let mut f_5: Option<bool> = Some(false);
-    let mut f_6: Option<i32> = Some(0);
+    let mut f_1: Option<Vec<FieldSchema>> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<bool> = None;
+    let mut f_6: Option<i32> = None;
     let mut f_7: Option<SerDeInfo> = None;
-    let mut f_8: Option<Vec<String>> = Some(Vec::new());
-    let mut f_9: Option<Vec<Order>> = Some(Vec::new());
-    let mut f_10: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_8: Option<Vec<String>> = None;
+    let mut f_9: Option<Vec<Order>> = None;
+    let mut f_10: Option<BTreeMap<String, String>> = None;
     let mut f_11: Option<SkewedInfo> = None;
     let mut f_12: Option<bool> = None;
     loop {
@@ -1506,18 +1608,18 @@ impl Table {
 impl TSerializable for Table {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Table> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<String> = Some("".to_owned());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<i32> = Some(0);
-    let mut f_5: Option<i32> = Some(0);
-    let mut f_6: Option<i32> = Some(0);
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<i32> = None;
+    let mut f_5: Option<i32> = None;
+    let mut f_6: Option<i32> = None;
     let mut f_7: Option<StorageDescriptor> = None;
-    let mut f_8: Option<Vec<FieldSchema>> = Some(Vec::new());
-    let mut f_9: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
-    let mut f_10: Option<String> = Some("".to_owned());
-    let mut f_11: Option<String> = Some("".to_owned());
-    let mut f_12: Option<String> = Some("".to_owned());
+    let mut f_8: Option<Vec<FieldSchema>> = None;
+    let mut f_9: Option<BTreeMap<String, String>> = None;
+    let mut f_10: Option<String> = None;
+    let mut f_11: Option<String> = None;
+    let mut f_12: Option<String> = None;
     let mut f_13: Option<PrincipalPrivilegeSet> = None;
     let mut f_14: Option<bool> = None;
     let mut f_15: Option<bool> = None;
@@ -1813,13 +1915,13 @@ impl Partition {
 impl TSerializable for Partition {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Partition> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<Vec<String>> = Some(Vec::new());
-    let mut f_2: Option<String> = Some("".to_owned());
-    let mut f_3: Option<String> = Some("".to_owned());
-    let mut f_4: Option<i32> = Some(0);
-    let mut f_5: Option<i32> = Some(0);
+    let mut f_1: Option<Vec<String>> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<i32> = None;
+    let mut f_5: Option<i32> = None;
     let mut f_6: Option<StorageDescriptor> = None;
-    let mut f_7: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_7: Option<BTreeMap<String, String>> = None;
     let mut f_8: Option<PrincipalPrivilegeSet> = None;
     let mut f_9: Option<String> = None;
     loop {
@@ -1977,6 +2079,272 @@ impl Default for Partition {
 }
 
 //
+// ResourceUri
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResourceUri {
+  pub resource_type: Option<ResourceType>,
+  pub uri: Option<String>,
+}
+
+impl ResourceUri {
+  pub fn new<F1, F2>(resource_type: F1, uri: F2) -> ResourceUri where F1: Into<Option<ResourceType>>, F2: Into<Option<String>> {
+    ResourceUri {
+      resource_type: resource_type.into(),
+      uri: uri.into(),
+    }
+  }
+}
+
+impl TSerializable for ResourceUri {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ResourceUri> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<ResourceType> = None;
+    let mut f_2: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = ResourceType::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ResourceUri {
+      resource_type: f_1,
+      uri: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ResourceUri");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.resource_type {
+      o_prot.write_field_begin(&TFieldIdentifier::new("resourceType", TType::I32, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.uri {
+      o_prot.write_field_begin(&TFieldIdentifier::new("uri", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for ResourceUri {
+  fn default() -> Self {
+    ResourceUri{
+      resource_type: None,
+      uri: Some("".to_owned()),
+    }
+  }
+}
+
+//
+// Function
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Function {
+  pub function_name: Option<String>,
+  pub db_name: Option<String>,
+  pub class_name: Option<String>,
+  pub owner_name: Option<String>,
+  pub owner_type: Option<PrincipalType>,
+  pub create_time: Option<i32>,
+  pub function_type: Option<FunctionType>,
+  pub resource_uris: Option<Vec<ResourceUri>>,
+  pub cat_name: Option<String>,
+}
+
+impl Function {
+  pub fn new<F1, F2, F3, F4, F5, F6, F7, F8, F9>(function_name: F1, db_name: F2, class_name: F3, owner_name: F4, owner_type: F5, create_time: F6, function_type: F7, resource_uris: F8, cat_name: F9) -> Function where F1: Into<Option<String>>, F2: Into<Option<String>>, F3: Into<Option<String>>, F4: Into<Option<String>>, F5: Into<Option<PrincipalType>>, F6: Into<Option<i32>>, F7: Into<Option<FunctionType>>, F8: Into<Option<Vec<ResourceUri>>>, F9: Into<Option<String>> {
+    Function {
+      function_name: function_name.into(),
+      db_name: db_name.into(),
+      class_name: class_name.into(),
+      owner_name: owner_name.into(),
+      owner_type: owner_type.into(),
+      create_time: create_time.into(),
+      function_type: function_type.into(),
+      resource_uris: resource_uris.into(),
+      cat_name: cat_name.into(),
+    }
+  }
+}
+
+impl TSerializable for Function {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<Function> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<String> = None;
+    let mut f_4: Option<String> = None;
+    let mut f_5: Option<PrincipalType> = None;
+    let mut f_6: Option<i32> = None;
+    let mut f_7: Option<FunctionType> = None;
+    let mut f_8: Option<Vec<ResourceUri>> = None;
+    let mut f_9: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_string()?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = i_prot.read_string()?;
+          f_4 = Some(val);
+        },
+        5 => {
+          let val = PrincipalType::read_from_in_protocol(i_prot)?;
+          f_5 = Some(val);
+        },
+        6 => {
+          let val = i_prot.read_i32()?;
+          f_6 = Some(val);
+        },
+        7 => {
+          let val = FunctionType::read_from_in_protocol(i_prot)?;
+          f_7 = Some(val);
+        },
+        8 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<ResourceUri> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_31 = ResourceUri::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_31);
+          }
+          i_prot.read_list_end()?;
+          f_8 = Some(val);
+        },
+        9 => {
+          let val = i_prot.read_string()?;
+          f_9 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = Function {
+      function_name: f_1,
+      db_name: f_2,
+      class_name: f_3,
+      owner_name: f_4,
+      owner_type: f_5,
+      create_time: f_6,
+      function_type: f_7,
+      resource_uris: f_8,
+      cat_name: f_9,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("Function");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.function_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("functionName", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.db_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("dbName", TType::String, 2))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.class_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("className", TType::String, 3))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.owner_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("ownerName", TType::String, 4))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.owner_type {
+      o_prot.write_field_begin(&TFieldIdentifier::new("ownerType", TType::I32, 5))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(fld_var) = self.create_time {
+      o_prot.write_field_begin(&TFieldIdentifier::new("createTime", TType::I32, 6))?;
+      o_prot.write_i32(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.function_type {
+      o_prot.write_field_begin(&TFieldIdentifier::new("functionType", TType::I32, 7))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.resource_uris {
+      o_prot.write_field_begin(&TFieldIdentifier::new("resourceUris", TType::List, 8))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.cat_name {
+      o_prot.write_field_begin(&TFieldIdentifier::new("catName", TType::String, 9))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for Function {
+  fn default() -> Self {
+    Function{
+      function_name: Some("".to_owned()),
+      db_name: Some("".to_owned()),
+      class_name: Some("".to_owned()),
+      owner_name: Some("".to_owned()),
+      owner_type: None,
+      create_time: Some(0),
+      function_type: None,
+      resource_uris: Some(Vec::new()),
+      cat_name: Some("".to_owned()),
+    }
+  }
+}
+
+//
 // TableMeta
 //
 
@@ -2102,7 +2470,7 @@ impl EnvironmentContext {
 impl TSerializable for EnvironmentContext {
   fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<EnvironmentContext> {
     i_prot.read_struct_begin()?;
-    let mut f_1: Option<BTreeMap<String, String>> = Some(BTreeMap::new());
+    let mut f_1: Option<BTreeMap<String, String>> = None;
     loop {
       let field_ident = i_prot.read_field_begin()?;
       if field_ident.field_type == TType::Stop {
@@ -2114,9 +2482,9 @@ impl TSerializable for EnvironmentContext {
           let map_ident = i_prot.read_map_begin()?;
           let mut val: BTreeMap<String, String> = BTreeMap::new();
           for _ in 0..map_ident.size {
-            let map_key_31 = i_prot.read_string()?;
-            let map_val_32 = i_prot.read_string()?;
-            val.insert(map_key_31, map_val_32);
+            let map_key_32 = i_prot.read_string()?;
+            let map_val_33 = i_prot.read_string()?;
+            val.insert(map_key_32, map_val_33);
           }
           i_prot.read_map_end()?;
           f_1 = Some(val);
@@ -2318,6 +2686,164 @@ impl Display for NoSuchObjectException {
 }
 
 //
+// AlreadyExistsException
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AlreadyExistsException {
+  pub message: Option<String>,
+}
+
+impl AlreadyExistsException {
+  pub fn new<F1>(message: F1) -> AlreadyExistsException where F1: Into<Option<String>> {
+    AlreadyExistsException {
+      message: message.into(),
+    }
+  }
+}
+
+impl TSerializable for AlreadyExistsException {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<AlreadyExistsException> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = Some("".to_owned());
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = AlreadyExistsException {
+      message: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("AlreadyExistsException");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.message {
+      o_prot.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for AlreadyExistsException {
+  fn default() -> Self {
+    AlreadyExistsException{
+      message: Some("".to_owned()),
+    }
+  }
+}
+
+impl Error for AlreadyExistsException {}
+
+impl From<AlreadyExistsException> for thrift::Error {
+  fn from(e: AlreadyExistsException) -> Self {
+    thrift::Error::User(Box::new(e))
+  }
+}
+
+impl Display for AlreadyExistsException {
+  fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+    write!(f, "remote service threw AlreadyExistsException")
+  }
+}
+
+//
+// InvalidObjectException
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct InvalidObjectException {
+  pub message: Option<String>,
+}
+
+impl InvalidObjectException {
+  pub fn new<F1>(message: F1) -> InvalidObjectException where F1: Into<Option<String>> {
+    InvalidObjectException {
+      message: message.into(),
+    }
+  }
+}
+
+impl TSerializable for InvalidObjectException {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<InvalidObjectException> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = Some("".to_owned());
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = InvalidObjectException {
+      message: f_1,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("InvalidObjectException");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.message {
+      o_prot.write_field_begin(&TFieldIdentifier::new("message", TType::String, 1))?;
+      o_prot.write_string(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+impl Default for InvalidObjectException {
+  fn default() -> Self {
+    InvalidObjectException{
+      message: Some("".to_owned()),
+    }
+  }
+}
+
+impl Error for InvalidObjectException {}
+
+impl From<InvalidObjectException> for thrift::Error {
+  fn from(e: InvalidObjectException) -> Self {
+    thrift::Error::User(Box::new(e))
+  }
+}
+
+impl Display for InvalidObjectException {
+  fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+    write!(f, "remote service threw InvalidObjectException")
+  }
+}
+
+//
 // InvalidOperationException
 //
 
@@ -2484,18 +3010,24 @@ pub trait TThriftHiveMetastoreSyncClient {
   fn get_metastore_db_uuid(&mut self) -> thrift::Result<String>;
   fn get_all_databases(&mut self) -> thrift::Result<Vec<String>>;
   fn get_database(&mut self, name: String) -> thrift::Result<Database>;
+  fn create_database(&mut self, database: Database) -> thrift::Result<()>;
+  fn alter_database(&mut self, dbname: String, db: Database) -> thrift::Result<()>;
   fn drop_database(&mut self, name: String, delete_data: bool, cascade: bool) -> thrift::Result<()>;
   fn get_all_tables(&mut self, db_name: String) -> thrift::Result<Vec<String>>;
   fn get_table_meta(&mut self, db_patterns: String, tbl_patterns: String, tbl_types: Vec<String>) -> thrift::Result<Vec<TableMeta>>;
   fn get_table(&mut self, dbname: String, tbl_name: String) -> thrift::Result<Table>;
   fn get_table_objects_by_name(&mut self, dbname: String, tbl_names: Vec<String>) -> thrift::Result<Vec<Table>>;
   fn get_table_names_by_filter(&mut self, dbname: String, filter: String, max_tables: i16) -> thrift::Result<Vec<String>>;
+  fn create_table(&mut self, tbl: Table) -> thrift::Result<()>;
   fn alter_table_with_environment_context(&mut self, dbname: String, tbl_name: String, new_tbl: Table, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn drop_table(&mut self, dbname: String, name: String, delete_data: bool) -> thrift::Result<()>;
   fn get_partition_names(&mut self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<String>>;
   fn get_partitions_by_names(&mut self, db_name: String, tbl_name: String, names: Vec<String>) -> thrift::Result<Vec<Partition>>;
+  fn add_partitions(&mut self, new_parts: Vec<Partition>) -> thrift::Result<i32>;
   fn alter_partitions_with_environment_context(&mut self, db_name: String, tbl_name: String, new_parts: Vec<Partition>, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn get_functions(&mut self, db_name: String, pattern: String) -> thrift::Result<Vec<String>>;
+  fn get_function(&mut self, db_name: String, func_name: String) -> thrift::Result<Function>;
+  fn create_function(&mut self, func: Function) -> thrift::Result<()>;
   fn drop_function(&mut self, db_name: String, func_name: String) -> thrift::Result<()>;
 }
 
@@ -2627,6 +3159,60 @@ impl <C: TThriftClient + TThriftHiveMetastoreSyncClientMarker> TThriftHiveMetast
       }
       verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
       let result = ThriftHiveMetastoreGetDatabaseResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn create_database(&mut self, database: Database) -> thrift::Result<()> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("create_database", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreCreateDatabaseArgs { database };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("create_database", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreCreateDatabaseResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn alter_database(&mut self, dbname: String, db: Database) -> thrift::Result<()> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreAlterDatabaseArgs { dbname, db };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("alter_database", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreAlterDatabaseResult::read_from_in_protocol(self.i_prot_mut())?;
       self.i_prot_mut().read_message_end()?;
       result.ok_or()
     }
@@ -2793,6 +3379,33 @@ impl <C: TThriftClient + TThriftHiveMetastoreSyncClientMarker> TThriftHiveMetast
       result.ok_or()
     }
   }
+  fn create_table(&mut self, tbl: Table) -> thrift::Result<()> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("create_table", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreCreateTableArgs { tbl };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("create_table", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreCreateTableResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
   fn alter_table_with_environment_context(&mut self, dbname: String, tbl_name: String, new_tbl: Table, environment_context: EnvironmentContext) -> thrift::Result<()> {
     (
       {
@@ -2901,6 +3514,33 @@ impl <C: TThriftClient + TThriftHiveMetastoreSyncClientMarker> TThriftHiveMetast
       result.ok_or()
     }
   }
+  fn add_partitions(&mut self, new_parts: Vec<Partition>) -> thrift::Result<i32> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreAddPartitionsArgs { new_parts };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("add_partitions", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreAddPartitionsResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
   fn alter_partitions_with_environment_context(&mut self, db_name: String, tbl_name: String, new_parts: Vec<Partition>, environment_context: EnvironmentContext) -> thrift::Result<()> {
     (
       {
@@ -2955,6 +3595,60 @@ impl <C: TThriftClient + TThriftHiveMetastoreSyncClientMarker> TThriftHiveMetast
       result.ok_or()
     }
   }
+  fn get_function(&mut self, db_name: String, func_name: String) -> thrift::Result<Function> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_function", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreGetFunctionArgs { db_name, func_name };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_function", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreGetFunctionResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
+  fn create_function(&mut self, func: Function) -> thrift::Result<()> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("create_function", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreCreateFunctionArgs { func };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("create_function", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreCreateFunctionResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
   fn drop_function(&mut self, db_name: String, func_name: String) -> thrift::Result<()> {
     (
       {
@@ -2993,18 +3687,24 @@ pub trait ThriftHiveMetastoreSyncHandler {
   fn handle_get_metastore_db_uuid(&self) -> thrift::Result<String>;
   fn handle_get_all_databases(&self) -> thrift::Result<Vec<String>>;
   fn handle_get_database(&self, name: String) -> thrift::Result<Database>;
+  fn handle_create_database(&self, database: Database) -> thrift::Result<()>;
+  fn handle_alter_database(&self, dbname: String, db: Database) -> thrift::Result<()>;
   fn handle_drop_database(&self, name: String, delete_data: bool, cascade: bool) -> thrift::Result<()>;
   fn handle_get_all_tables(&self, db_name: String) -> thrift::Result<Vec<String>>;
   fn handle_get_table_meta(&self, db_patterns: String, tbl_patterns: String, tbl_types: Vec<String>) -> thrift::Result<Vec<TableMeta>>;
   fn handle_get_table(&self, dbname: String, tbl_name: String) -> thrift::Result<Table>;
   fn handle_get_table_objects_by_name(&self, dbname: String, tbl_names: Vec<String>) -> thrift::Result<Vec<Table>>;
   fn handle_get_table_names_by_filter(&self, dbname: String, filter: String, max_tables: i16) -> thrift::Result<Vec<String>>;
+  fn handle_create_table(&self, tbl: Table) -> thrift::Result<()>;
   fn handle_alter_table_with_environment_context(&self, dbname: String, tbl_name: String, new_tbl: Table, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn handle_drop_table(&self, dbname: String, name: String, delete_data: bool) -> thrift::Result<()>;
   fn handle_get_partition_names(&self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<String>>;
   fn handle_get_partitions_by_names(&self, db_name: String, tbl_name: String, names: Vec<String>) -> thrift::Result<Vec<Partition>>;
+  fn handle_add_partitions(&self, new_parts: Vec<Partition>) -> thrift::Result<i32>;
   fn handle_alter_partitions_with_environment_context(&self, db_name: String, tbl_name: String, new_parts: Vec<Partition>, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn handle_get_functions(&self, db_name: String, pattern: String) -> thrift::Result<Vec<String>>;
+  fn handle_get_function(&self, db_name: String, func_name: String) -> thrift::Result<Function>;
+  fn handle_create_function(&self, func: Function) -> thrift::Result<()>;
   fn handle_drop_function(&self, db_name: String, func_name: String) -> thrift::Result<()>;
 }
 
@@ -3030,6 +3730,12 @@ impl <H: ThriftHiveMetastoreSyncHandler> ThriftHiveMetastoreSyncProcessor<H> {
   fn process_get_database(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_get_database(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
+  fn process_create_database(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_create_database(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_alter_database(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_alter_database(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
   fn process_drop_database(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_drop_database(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
@@ -3048,6 +3754,9 @@ impl <H: ThriftHiveMetastoreSyncHandler> ThriftHiveMetastoreSyncProcessor<H> {
   fn process_get_table_names_by_filter(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_get_table_names_by_filter(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
+  fn process_create_table(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_create_table(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
   fn process_alter_table_with_environment_context(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_alter_table_with_environment_context(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
@@ -3060,11 +3769,20 @@ impl <H: ThriftHiveMetastoreSyncHandler> ThriftHiveMetastoreSyncProcessor<H> {
   fn process_get_partitions_by_names(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_get_partitions_by_names(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
+  fn process_add_partitions(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_add_partitions(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
   fn process_alter_partitions_with_environment_context(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_alter_partitions_with_environment_context(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
   fn process_get_functions(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_get_functions(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_function(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_get_function(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_create_function(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_create_function(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
   fn process_drop_function(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_drop_function(&self.handler, incoming_sequence_number, i_prot, o_prot)
@@ -3313,6 +4031,150 @@ impl TThriftHiveMetastoreProcessFunctions {
               )
             };
             let message_ident = TMessageIdentifier::new("get_database", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_create_database<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreCreateDatabaseArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_create_database(args.database) {
+      Ok(_) => {
+        let message_ident = TMessageIdentifier::new("create_database", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreCreateDatabaseResult { o1: None, o2: None, o3: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<AlreadyExistsException>().is_some() {
+              let err = usr_err.downcast::<AlreadyExistsException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateDatabaseResult{ o1: Some(*err), o2: None, o3: None };
+              let message_ident = TMessageIdentifier::new("create_database", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<InvalidObjectException>().is_some() {
+              let err = usr_err.downcast::<InvalidObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateDatabaseResult{ o1: None, o2: Some(*err), o3: None };
+              let message_ident = TMessageIdentifier::new("create_database", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateDatabaseResult{ o1: None, o2: None, o3: Some(*err) };
+              let message_ident = TMessageIdentifier::new("create_database", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("create_database", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("create_database", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("create_database", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_alter_database<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreAlterDatabaseArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_alter_database(args.dbname, args.db) {
+      Ok(_) => {
+        let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreAlterDatabaseResult { o1: None, o2: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreAlterDatabaseResult{ o1: Some(*err), o2: None };
+              let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<NoSuchObjectException>().is_some() {
+              let err = usr_err.downcast::<NoSuchObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreAlterDatabaseResult{ o1: None, o2: Some(*err) };
+              let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("alter_database", TMessageType::Exception, incoming_sequence_number);
             o_prot.write_message_begin(&message_ident)?;
             thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
             o_prot.write_message_end()?;
@@ -3699,6 +4561,90 @@ impl TThriftHiveMetastoreProcessFunctions {
       },
     }
   }
+  pub fn process_create_table<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreCreateTableArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_create_table(args.tbl) {
+      Ok(_) => {
+        let message_ident = TMessageIdentifier::new("create_table", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreCreateTableResult { o1: None, o2: None, o3: None, o4: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<AlreadyExistsException>().is_some() {
+              let err = usr_err.downcast::<AlreadyExistsException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateTableResult{ o1: Some(*err), o2: None, o3: None, o4: None };
+              let message_ident = TMessageIdentifier::new("create_table", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<InvalidObjectException>().is_some() {
+              let err = usr_err.downcast::<InvalidObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateTableResult{ o1: None, o2: Some(*err), o3: None, o4: None };
+              let message_ident = TMessageIdentifier::new("create_table", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateTableResult{ o1: None, o2: None, o3: Some(*err), o4: None };
+              let message_ident = TMessageIdentifier::new("create_table", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<NoSuchObjectException>().is_some() {
+              let err = usr_err.downcast::<NoSuchObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateTableResult{ o1: None, o2: None, o3: None, o4: Some(*err) };
+              let message_ident = TMessageIdentifier::new("create_table", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("create_table", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("create_table", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("create_table", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
   pub fn process_alter_table_with_environment_context<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     let args = ThriftHiveMetastoreAlterTableWithEnvironmentContextArgs::read_from_in_protocol(i_prot)?;
     match handler.handle_alter_table_with_environment_context(args.dbname, args.tbl_name, args.new_tbl, args.environment_context) {
@@ -3971,6 +4917,82 @@ impl TThriftHiveMetastoreProcessFunctions {
       },
     }
   }
+  pub fn process_add_partitions<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreAddPartitionsArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_add_partitions(args.new_parts) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreAddPartitionsResult { result_value: Some(handler_return), o1: None, o2: None, o3: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<InvalidObjectException>().is_some() {
+              let err = usr_err.downcast::<InvalidObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreAddPartitionsResult{ result_value: None, o1: Some(*err), o2: None, o3: None };
+              let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<AlreadyExistsException>().is_some() {
+              let err = usr_err.downcast::<AlreadyExistsException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreAddPartitionsResult{ result_value: None, o1: None, o2: Some(*err), o3: None };
+              let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreAddPartitionsResult{ result_value: None, o1: None, o2: None, o3: Some(*err) };
+              let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("add_partitions", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
   pub fn process_alter_partitions_with_environment_context<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     let args = ThriftHiveMetastoreAlterPartitionsWithEnvironmentContextArgs::read_from_in_protocol(i_prot)?;
     match handler.handle_alter_partitions_with_environment_context(args.db_name, args.tbl_name, args.new_parts, args.environment_context) {
@@ -4099,6 +5121,158 @@ impl TThriftHiveMetastoreProcessFunctions {
       },
     }
   }
+  pub fn process_get_function<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreGetFunctionArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_function(args.db_name, args.func_name) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_function", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreGetFunctionResult { result_value: Some(handler_return), o1: None, o2: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreGetFunctionResult{ result_value: None, o1: Some(*err), o2: None };
+              let message_ident = TMessageIdentifier::new("get_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<NoSuchObjectException>().is_some() {
+              let err = usr_err.downcast::<NoSuchObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreGetFunctionResult{ result_value: None, o1: None, o2: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_function", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_function", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_function", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
+  pub fn process_create_function<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreCreateFunctionArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_create_function(args.func) {
+      Ok(_) => {
+        let message_ident = TMessageIdentifier::new("create_function", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreCreateFunctionResult { o1: None, o2: None, o3: None, o4: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<AlreadyExistsException>().is_some() {
+              let err = usr_err.downcast::<AlreadyExistsException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateFunctionResult{ o1: Some(*err), o2: None, o3: None, o4: None };
+              let message_ident = TMessageIdentifier::new("create_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<InvalidObjectException>().is_some() {
+              let err = usr_err.downcast::<InvalidObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateFunctionResult{ o1: None, o2: Some(*err), o3: None, o4: None };
+              let message_ident = TMessageIdentifier::new("create_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateFunctionResult{ o1: None, o2: None, o3: Some(*err), o4: None };
+              let message_ident = TMessageIdentifier::new("create_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<NoSuchObjectException>().is_some() {
+              let err = usr_err.downcast::<NoSuchObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreCreateFunctionResult{ o1: None, o2: None, o3: None, o4: Some(*err) };
+              let message_ident = TMessageIdentifier::new("create_function", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("create_function", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("create_function", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("create_function", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
   pub fn process_drop_function<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     let args = ThriftHiveMetastoreDropFunctionArgs::read_from_in_protocol(i_prot)?;
     match handler.handle_drop_function(args.db_name, args.func_name) {
@@ -4185,6 +5359,12 @@ impl <H: ThriftHiveMetastoreSyncHandler> TProcessor for ThriftHiveMetastoreSyncP
       "get_database" => {
         self.process_get_database(message_ident.sequence_number, i_prot, o_prot)
       },
+      "create_database" => {
+        self.process_create_database(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "alter_database" => {
+        self.process_alter_database(message_ident.sequence_number, i_prot, o_prot)
+      },
       "drop_database" => {
         self.process_drop_database(message_ident.sequence_number, i_prot, o_prot)
       },
@@ -4203,6 +5383,9 @@ impl <H: ThriftHiveMetastoreSyncHandler> TProcessor for ThriftHiveMetastoreSyncP
       "get_table_names_by_filter" => {
         self.process_get_table_names_by_filter(message_ident.sequence_number, i_prot, o_prot)
       },
+      "create_table" => {
+        self.process_create_table(message_ident.sequence_number, i_prot, o_prot)
+      },
       "alter_table_with_environment_context" => {
         self.process_alter_table_with_environment_context(message_ident.sequence_number, i_prot, o_prot)
       },
@@ -4215,11 +5398,20 @@ impl <H: ThriftHiveMetastoreSyncHandler> TProcessor for ThriftHiveMetastoreSyncP
       "get_partitions_by_names" => {
         self.process_get_partitions_by_names(message_ident.sequence_number, i_prot, o_prot)
       },
+      "add_partitions" => {
+        self.process_add_partitions(message_ident.sequence_number, i_prot, o_prot)
+      },
       "alter_partitions_with_environment_context" => {
         self.process_alter_partitions_with_environment_context(message_ident.sequence_number, i_prot, o_prot)
       },
       "get_functions" => {
         self.process_get_functions(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "get_function" => {
+        self.process_get_function(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "create_function" => {
+        self.process_create_function(message_ident.sequence_number, i_prot, o_prot)
       },
       "drop_function" => {
         self.process_drop_function(message_ident.sequence_number, i_prot, o_prot)
@@ -4269,8 +5461,8 @@ impl ThriftHiveMetastoreSetUgiArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_33 = i_prot.read_string()?;
-            val.push(list_elem_33);
+            let list_elem_34 = i_prot.read_string()?;
+            val.push(list_elem_34);
           }
           i_prot.read_list_end()?;
           f_2 = Some(val);
@@ -4350,8 +5542,8 @@ impl ThriftHiveMetastoreSetUgiResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_34 = i_prot.read_string()?;
-            val.push(list_elem_34);
+            let list_elem_35 = i_prot.read_string()?;
+            val.push(list_elem_35);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -4586,8 +5778,8 @@ impl ThriftHiveMetastoreGetAllDatabasesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_35 = i_prot.read_string()?;
-            val.push(list_elem_35);
+            let list_elem_36 = i_prot.read_string()?;
+            val.push(list_elem_36);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -4755,6 +5947,267 @@ impl ThriftHiveMetastoreGetDatabaseResult {
       fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateDatabaseArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateDatabaseArgs {
+  database: Database,
+}
+
+impl ThriftHiveMetastoreCreateDatabaseArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateDatabaseArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Database> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = Database::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreCreateDatabaseArgs.database", &f_1)?;
+    let ret = ThriftHiveMetastoreCreateDatabaseArgs {
+      database: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("create_database_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("database", TType::Struct, 1))?;
+    self.database.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateDatabaseResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateDatabaseResult {
+  o1: Option<AlreadyExistsException>,
+  o2: Option<InvalidObjectException>,
+  o3: Option<MetaException>,
+}
+
+impl ThriftHiveMetastoreCreateDatabaseResult {
+  fn ok_or(self) -> thrift::Result<()> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.o3.is_some() {
+      Err(thrift::Error::User(Box::new(self.o3.unwrap())))
+    } else {
+      Ok(())
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateDatabaseResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<AlreadyExistsException> = None;
+    let mut f_2: Option<InvalidObjectException> = None;
+    let mut f_3: Option<MetaException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = AlreadyExistsException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = InvalidObjectException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreCreateDatabaseResult {
+      o1: f_1,
+      o2: f_2,
+      o3: f_3,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreCreateDatabaseResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o3 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o3", TType::Struct, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreAlterDatabaseArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreAlterDatabaseArgs {
+  dbname: String,
+  db: Database,
+}
+
+impl ThriftHiveMetastoreAlterDatabaseArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreAlterDatabaseArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<Database> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = Database::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreAlterDatabaseArgs.dbname", &f_1)?;
+    verify_required_field_exists("ThriftHiveMetastoreAlterDatabaseArgs.db", &f_2)?;
+    let ret = ThriftHiveMetastoreAlterDatabaseArgs {
+      dbname: f_1.expect("auto-generated code should have checked for presence of required fields"),
+      db: f_2.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("alter_database_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("dbname", TType::String, 1))?;
+    o_prot.write_string(&self.dbname)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("db", TType::Struct, 2))?;
+    self.db.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreAlterDatabaseResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreAlterDatabaseResult {
+  o1: Option<MetaException>,
+  o2: Option<NoSuchObjectException>,
+}
+
+impl ThriftHiveMetastoreAlterDatabaseResult {
+  fn ok_or(self) -> thrift::Result<()> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else {
+      Ok(())
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreAlterDatabaseResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<MetaException> = None;
+    let mut f_2: Option<NoSuchObjectException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = NoSuchObjectException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreAlterDatabaseResult {
+      o1: f_1,
+      o2: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreAlterDatabaseResult");
+    o_prot.write_struct_begin(&struct_ident)?;
     if let Some(ref fld_var) = self.o1 {
       o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
       fld_var.write_to_out_protocol(o_prot)?;
@@ -5014,8 +6467,8 @@ impl ThriftHiveMetastoreGetAllTablesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_36 = i_prot.read_string()?;
-            val.push(list_elem_36);
+            let list_elem_37 = i_prot.read_string()?;
+            val.push(list_elem_37);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -5095,8 +6548,8 @@ impl ThriftHiveMetastoreGetTableMetaArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_37 = i_prot.read_string()?;
-            val.push(list_elem_37);
+            let list_elem_38 = i_prot.read_string()?;
+            val.push(list_elem_38);
           }
           i_prot.read_list_end()?;
           f_3 = Some(val);
@@ -5181,8 +6634,8 @@ impl ThriftHiveMetastoreGetTableMetaResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<TableMeta> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_38 = TableMeta::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_38);
+            let list_elem_39 = TableMeta::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_39);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -5406,8 +6859,8 @@ impl ThriftHiveMetastoreGetTableObjectsByNameArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_39 = i_prot.read_string()?;
-            val.push(list_elem_39);
+            let list_elem_40 = i_prot.read_string()?;
+            val.push(list_elem_40);
           }
           i_prot.read_list_end()?;
           f_2 = Some(val);
@@ -5483,8 +6936,8 @@ impl ThriftHiveMetastoreGetTableObjectsByNameResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Table> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_40 = Table::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_40);
+            let list_elem_41 = Table::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_41);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -5638,8 +7091,8 @@ impl ThriftHiveMetastoreGetTableNamesByFilterResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_41 = i_prot.read_string()?;
-            val.push(list_elem_41);
+            let list_elem_42 = i_prot.read_string()?;
+            val.push(list_elem_42);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -5695,6 +7148,152 @@ impl ThriftHiveMetastoreGetTableNamesByFilterResult {
     }
     if let Some(ref fld_var) = self.o3 {
       o_prot.write_field_begin(&TFieldIdentifier::new("o3", TType::Struct, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateTableArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateTableArgs {
+  tbl: Table,
+}
+
+impl ThriftHiveMetastoreCreateTableArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateTableArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Table> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = Table::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreCreateTableArgs.tbl", &f_1)?;
+    let ret = ThriftHiveMetastoreCreateTableArgs {
+      tbl: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("create_table_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("tbl", TType::Struct, 1))?;
+    self.tbl.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateTableResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateTableResult {
+  o1: Option<AlreadyExistsException>,
+  o2: Option<InvalidObjectException>,
+  o3: Option<MetaException>,
+  o4: Option<NoSuchObjectException>,
+}
+
+impl ThriftHiveMetastoreCreateTableResult {
+  fn ok_or(self) -> thrift::Result<()> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.o3.is_some() {
+      Err(thrift::Error::User(Box::new(self.o3.unwrap())))
+    } else if self.o4.is_some() {
+      Err(thrift::Error::User(Box::new(self.o4.unwrap())))
+    } else {
+      Ok(())
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateTableResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<AlreadyExistsException> = None;
+    let mut f_2: Option<InvalidObjectException> = None;
+    let mut f_3: Option<MetaException> = None;
+    let mut f_4: Option<NoSuchObjectException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = AlreadyExistsException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = InvalidObjectException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = NoSuchObjectException::read_from_in_protocol(i_prot)?;
+          f_4 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreCreateTableResult {
+      o1: f_1,
+      o2: f_2,
+      o3: f_3,
+      o4: f_4,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreCreateTableResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o3 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o3", TType::Struct, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o4 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o4", TType::Struct, 4))?;
       fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }
@@ -6110,8 +7709,8 @@ impl ThriftHiveMetastoreGetPartitionNamesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_42 = i_prot.read_string()?;
-            val.push(list_elem_42);
+            let list_elem_43 = i_prot.read_string()?;
+            val.push(list_elem_43);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -6201,8 +7800,8 @@ impl ThriftHiveMetastoreGetPartitionsByNamesArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_43 = i_prot.read_string()?;
-            val.push(list_elem_43);
+            let list_elem_44 = i_prot.read_string()?;
+            val.push(list_elem_44);
           }
           i_prot.read_list_end()?;
           f_3 = Some(val);
@@ -6291,8 +7890,8 @@ impl ThriftHiveMetastoreGetPartitionsByNamesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_44 = Partition::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_44);
+            let list_elem_45 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_45);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -6347,6 +7946,169 @@ impl ThriftHiveMetastoreGetPartitionsByNamesResult {
 }
 
 //
+// ThriftHiveMetastoreAddPartitionsArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreAddPartitionsArgs {
+  new_parts: Vec<Partition>,
+}
+
+impl ThriftHiveMetastoreAddPartitionsArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreAddPartitionsArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Vec<Partition>> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_46 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_46);
+          }
+          i_prot.read_list_end()?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreAddPartitionsArgs.new_parts", &f_1)?;
+    let ret = ThriftHiveMetastoreAddPartitionsArgs {
+      new_parts: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("add_partitions_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("new_parts", TType::List, 1))?;
+    o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, self.new_parts.len() as i32))?;
+    for e in &self.new_parts {
+      e.write_to_out_protocol(o_prot)?;
+    }
+    o_prot.write_list_end()?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreAddPartitionsResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreAddPartitionsResult {
+  result_value: Option<i32>,
+  o1: Option<InvalidObjectException>,
+  o2: Option<AlreadyExistsException>,
+  o3: Option<MetaException>,
+}
+
+impl ThriftHiveMetastoreAddPartitionsResult {
+  fn ok_or(self) -> thrift::Result<i32> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.o3.is_some() {
+      Err(thrift::Error::User(Box::new(self.o3.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for ThriftHiveMetastoreAddPartitions"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreAddPartitionsResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<i32> = None;
+    let mut f_1: Option<InvalidObjectException> = None;
+    let mut f_2: Option<AlreadyExistsException> = None;
+    let mut f_3: Option<MetaException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = i_prot.read_i32()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = InvalidObjectException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = AlreadyExistsException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreAddPartitionsResult {
+      result_value: f_0,
+      o1: f_1,
+      o2: f_2,
+      o3: f_3,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreAddPartitionsResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::I32, 0))?;
+      o_prot.write_i32(fld_var)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o3 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o3", TType::Struct, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
 // ThriftHiveMetastoreAlterPartitionsWithEnvironmentContextArgs
 //
 
@@ -6384,8 +8146,8 @@ impl ThriftHiveMetastoreAlterPartitionsWithEnvironmentContextArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_45 = Partition::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_45);
+            let list_elem_47 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_47);
           }
           i_prot.read_list_end()?;
           f_3 = Some(val);
@@ -6608,8 +8370,8 @@ impl ThriftHiveMetastoreGetFunctionsResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_46 = i_prot.read_string()?;
-            val.push(list_elem_46);
+            let list_elem_48 = i_prot.read_string()?;
+            val.push(list_elem_48);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -6645,6 +8407,302 @@ impl ThriftHiveMetastoreGetFunctionsResult {
     }
     if let Some(ref fld_var) = self.o1 {
       o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreGetFunctionArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreGetFunctionArgs {
+  db_name: String,
+  func_name: String,
+}
+
+impl ThriftHiveMetastoreGetFunctionArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreGetFunctionArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreGetFunctionArgs.db_name", &f_1)?;
+    verify_required_field_exists("ThriftHiveMetastoreGetFunctionArgs.func_name", &f_2)?;
+    let ret = ThriftHiveMetastoreGetFunctionArgs {
+      db_name: f_1.expect("auto-generated code should have checked for presence of required fields"),
+      func_name: f_2.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_function_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("dbName", TType::String, 1))?;
+    o_prot.write_string(&self.db_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("funcName", TType::String, 2))?;
+    o_prot.write_string(&self.func_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreGetFunctionResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreGetFunctionResult {
+  result_value: Option<Function>,
+  o1: Option<MetaException>,
+  o2: Option<NoSuchObjectException>,
+}
+
+impl ThriftHiveMetastoreGetFunctionResult {
+  fn ok_or(self) -> thrift::Result<Function> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for ThriftHiveMetastoreGetFunction"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreGetFunctionResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Function> = None;
+    let mut f_1: Option<MetaException> = None;
+    let mut f_2: Option<NoSuchObjectException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let val = Function::read_from_in_protocol(i_prot)?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = NoSuchObjectException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreGetFunctionResult {
+      result_value: f_0,
+      o1: f_1,
+      o2: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreGetFunctionResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::Struct, 0))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateFunctionArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateFunctionArgs {
+  func: Function,
+}
+
+impl ThriftHiveMetastoreCreateFunctionArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateFunctionArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<Function> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = Function::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreCreateFunctionArgs.func", &f_1)?;
+    let ret = ThriftHiveMetastoreCreateFunctionArgs {
+      func: f_1.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("create_function_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("func", TType::Struct, 1))?;
+    self.func.write_to_out_protocol(o_prot)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreCreateFunctionResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreCreateFunctionResult {
+  o1: Option<AlreadyExistsException>,
+  o2: Option<InvalidObjectException>,
+  o3: Option<MetaException>,
+  o4: Option<NoSuchObjectException>,
+}
+
+impl ThriftHiveMetastoreCreateFunctionResult {
+  fn ok_or(self) -> thrift::Result<()> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.o3.is_some() {
+      Err(thrift::Error::User(Box::new(self.o3.unwrap())))
+    } else if self.o4.is_some() {
+      Err(thrift::Error::User(Box::new(self.o4.unwrap())))
+    } else {
+      Ok(())
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreCreateFunctionResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<AlreadyExistsException> = None;
+    let mut f_2: Option<InvalidObjectException> = None;
+    let mut f_3: Option<MetaException> = None;
+    let mut f_4: Option<NoSuchObjectException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = AlreadyExistsException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = InvalidObjectException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_3 = Some(val);
+        },
+        4 => {
+          let val = NoSuchObjectException::read_from_in_protocol(i_prot)?;
+          f_4 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreCreateFunctionResult {
+      o1: f_1,
+      o2: f_2,
+      o3: f_3,
+      o4: f_4,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreCreateFunctionResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o3 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o3", TType::Struct, 3))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o4 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o4", TType::Struct, 4))?;
       fld_var.write_to_out_protocol(o_prot)?;
       o_prot.write_field_end()?
     }

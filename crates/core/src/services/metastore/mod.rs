@@ -22,6 +22,7 @@ mod error;
 #[path = "gen.rs"]
 mod gen_hive;
 mod read;
+mod remake;
 mod text;
 mod types;
 
@@ -32,6 +33,7 @@ use tokio::sync::Semaphore;
 
 use connection::{Client, Connection, failed};
 pub use error::Error;
+pub use remake::{DatabaseRecord, FunctionRecord, Likeness, PartitionRecord, TableRecord};
 pub use types::{Database, Definition, Kind, Location, Partition, Table};
 
 /// How the metastore is reached.

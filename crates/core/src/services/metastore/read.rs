@@ -316,7 +316,10 @@ pub(super) fn absent<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 /// A struct in thrift's binary protocol, in base64.
-fn encoded(value: &impl TSerializable, what: impl Fn() -> String) -> Result<String, Error> {
+pub(super) fn encoded(
+    value: &impl TSerializable,
+    what: impl Fn() -> String,
+) -> Result<String, Error> {
     let failed = |source| Error::Protocol {
         call: what(),
         source: Box::new(source),

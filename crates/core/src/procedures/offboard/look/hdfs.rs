@@ -1,17 +1,14 @@
 //! The user's places in HDFS.
 
 use futures::TryStreamExt;
-use serde::Deserialize;
 
 use super::super::inventory::{Archive, Found, HdfsFindings};
+use super::super::manifest;
 use super::super::policy::Policy;
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
 use crate::engine::{Cx, Failure};
 use crate::services::hdfs::Hdfs;
-
-/// More than the head of any archive's manifest has.
-const MANIFEST: u64 = 64 << 20;
 
 pub(in super::super) async fn hdfs(
     hdfs: &Hdfs,
@@ -65,13 +62,6 @@ pub(super) async fn newest(hdfs: &Hdfs, tree: &Tree, cx: &Cx) -> Result<i64, Fai
     Ok(i64::try_from(newest / 1000).unwrap_or(i64::MAX))
 }
 
-/// The part of an archive's `manifest.json` that a look needs.
-#[derive(Default, Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    kept: Vec<String>,
-}
-
 async fn archives(
     hdfs: &Hdfs,
     user: &UserName,
@@ -83,6 +73,8 @@ async fn archives(
         let name = status.path.rsplit('/').next().unwrap_or_default();
         if stage_of(name).is_some_and(|name| is_archive_of(name, user)) {
             stages.push(status.path);
+        } else if restored_from(name).is_some_and(|name| is_archive_of(name, user)) {
+            found.restoring.push(status.path);
         } else if status.is_dir && is_archive_of(name, user) {
             let archive = archive(hdfs, &status.path).await?;
             found.archives.extend(archive);
@@ -115,6 +107,11 @@ fn stage_of(name: &str) -> Option<&str> {
     known.then_some(archive)
 }
 
+/// The archive whose records were set aside under this name: `.elvis.restoring`.
+pub(in super::super) fn restored_from(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".restoring")
+}
+
 async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
     let Some(tree) = Tree::look(hdfs, path).await? else {
         return Ok(None);
@@ -137,8 +134,9 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
         if name == "complete.json" {
             archive.complete = true;
         } else if name == "manifest.json" || name.starts_with("manifest-") {
-            let text = hdfs.read_all(&status.path, MANIFEST).await?;
-            let manifest: Manifest = serde_json::from_slice(&text).unwrap_or_default();
+            let text = hdfs.read_all(&status.path, manifest::LARGEST).await?;
+            // One that cannot be read has kept nothing that could be told.
+            let manifest = manifest::read(&text).unwrap_or_default();
             archive.kept.extend(manifest.kept);
             archive.runs += 1;
         }
@@ -147,7 +145,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
 }
 
 /// Whether an archive's name is the user's: `elvis`, `elvis.20231201`, `elvis.20231201-2`.
-fn is_archive_of(name: &str, user: &UserName) -> bool {
+pub(in super::super) fn is_archive_of(name: &str, user: &UserName) -> bool {
     let Some(rest) = name.strip_prefix(user.as_str()) else {
         return false;
     };

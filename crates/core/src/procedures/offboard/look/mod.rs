@@ -3,5 +3,5 @@
 mod hdfs;
 mod hive;
 
-pub(super) use hdfs::hdfs;
+pub(super) use hdfs::{hdfs, is_archive_of, restored_from};
 pub(super) use hive::Hive;

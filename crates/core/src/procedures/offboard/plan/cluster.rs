@@ -7,6 +7,7 @@ use crate::engine::Risk;
 use crate::procedures::offboard::inventory::{
     DatabaseFound, HdfsFindings, HiveFindings, Inside, TableFound,
 };
+use crate::procedures::offboard::manifest::{self, Given, Manifest};
 use crate::services::hdfs::TreeChange;
 
 impl Planner<'_> {
@@ -62,7 +63,10 @@ impl Planner<'_> {
         }
         if !roots.is_empty() {
             let to = self.artefact(&self.numbered("hdfs", ".jsonl.zst"));
-            let action = hdfs::Action::Record { roots, to };
+            let action = hdfs::Action::Record {
+                roots: roots.clone(),
+                to,
+            };
             self.cluster(
                 RECORD,
                 Risk::Reversible,
@@ -82,7 +86,7 @@ impl Planner<'_> {
         let databases: Vec<String> = hive.databases.iter().map(|d| d.was.name.clone()).collect();
         if !databases.is_empty() || !tables.is_empty() {
             let action = hive::Action::Record {
-                databases,
+                databases: databases.clone(),
                 tables,
                 to: self.artefact(&self.numbered("hive", ".jsonl.zst")),
             };
@@ -94,18 +98,10 @@ impl Planner<'_> {
                 action,
             );
         }
-        let content = serde_json::json!({
-            "format": 1,
-            "user": self.found.user,
-            "looked": self.found.now,
-            "home": self.moves.iter().find(|(_, to)| *to == self.archive).map(|(from, _)| from),
-            "moves": self.moves,
-            "kept": hive.elsewhere.iter().map(|e| &e.location).collect::<Vec<_>>(),
-            "hosts": self.found.hosts.keys().filter(|host| self.collects(host)).collect::<Vec<_>>(),
-        });
+        let content = self.manifest(hive, roots, databases);
         let action = hdfs::Action::Put {
             to: self.artefact(&self.numbered("manifest", ".json")),
-            content: format!("{content:#}\n"),
+            content: manifest::write(&content),
         };
         self.cluster(
             RECORD,
@@ -114,6 +110,51 @@ impl Planner<'_> {
             "says what the archive is, and what was kept elsewhere",
             action,
         );
+    }
+
+    /// What a restore needs to know beside the records.
+    fn manifest(
+        &self,
+        hive: &HiveFindings,
+        recorded: Vec<String>,
+        databases: Vec<String>,
+    ) -> Manifest {
+        let hosts = &self.found.hosts;
+        let collected = || hosts.iter().filter(|(host, _)| self.collects(host));
+        Manifest {
+            format: manifest::FORMAT,
+            user: self.found.user.to_string(),
+            looked: self.found.now,
+            home: self
+                .moves
+                .iter()
+                .find(|(_, to)| *to == self.archive)
+                .map(|(from, _)| from.clone()),
+            moves: self.moves.clone(),
+            kept: hive.elsewhere.iter().map(|e| e.location.clone()).collect(),
+            hosts: collected().map(|(host, _)| host.clone()).collect(),
+            recorded,
+            databases,
+            given: hive.tables.iter().map(Given::of).collect(),
+            new_owner: self.request.new_owner.as_ref().map(ToString::to_string),
+            others: hive.inside.iter().flat_map(|i| i.paths.clone()).collect(),
+            trashed: self
+                .found
+                .hdfs
+                .iter()
+                .flat_map(|hdfs| &hdfs.parts)
+                .map(|part| part.path.clone())
+                .collect(),
+            lingered: hosts
+                .iter()
+                .filter(|(_, places)| self.request.stop_processes && places.linger)
+                .map(|(host, _)| host.clone())
+                .collect(),
+            left_out: collected()
+                .filter(|(_, places)| !places.secrets.is_empty())
+                .map(|(host, places)| (host.clone(), places.secrets.clone()))
+                .collect(),
+        }
     }
 
     pub(super) fn archive_home(&mut self) {

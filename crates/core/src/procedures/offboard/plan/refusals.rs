@@ -79,6 +79,12 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                 "it is no part of this tool's: rename it",
             );
         }
+        for records in &hdfs.restoring {
+            refuse(
+                format!("{user} is being restored: {records}"),
+                "finish that first: offboard USER --restore",
+            );
+        }
         if let Some(archive) = hdfs.begun() {
             let path = &archive.tree.path;
             if !archive.settled {

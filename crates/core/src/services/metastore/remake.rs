@@ -1,0 +1,571 @@
+//! Databases, tables, partitions and functions made again from their records.
+//!
+//! The metastore makes a folder for whatever it creates with a location. So everything is
+//! created without one (tables as views, which have none, databases at a folder that is there)
+//! and then altered to what it was, which touches no file. Until then a mark among its
+//! parameters says that it is not whole.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use thrift::protocol::{TBinaryInputProtocol, TSerializable};
+use thrift::transport::TBufferChannel;
+
+use super::change::as_it_is;
+use super::gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
+use super::read::{absent, encoded};
+use super::text::partition_name;
+use super::{Error, Metastore};
+
+/// The parameter of what is not whole yet.
+const MARK: &str = "opsweek.restoring";
+/// The parameter that says when a definition was last changed: not part of it.
+const CHANGED: &str = "transient_lastDdlTime";
+const VIEW: &str = "VIRTUAL_VIEW";
+
+/// What there is, compared with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// Nothing of that name.
+    Missing,
+    /// Something that an earlier restore has begun.
+    Unfinished,
+    /// The same, but for when it was made.
+    Same,
+    /// Something else; says what differs first.
+    Different(&'static str),
+}
+
+/// A database as it was.
+#[derive(Clone, Debug)]
+pub struct DatabaseRecord(wire::Database);
+
+/// A table as it was.
+#[derive(Clone, Debug)]
+pub struct TableRecord(wire::Table);
+
+/// A partition as it was.
+#[derive(Clone, Debug)]
+pub struct PartitionRecord(wire::Partition);
+
+/// A function as it was.
+#[derive(Clone, Debug)]
+pub struct FunctionRecord(wire::Function);
+
+impl DatabaseRecord {
+    /// Reads thrift's form in base64. [`Error::Damaged`] when it is none.
+    pub fn decode(text: &str) -> Result<Self, Error> {
+        decoded(text, "a database").map(Self)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.name.as_deref().unwrap_or_default()
+    }
+
+    /// Its owner.
+    pub fn owner(&self) -> &str {
+        self.0.owner_name.as_deref().unwrap_or_default()
+    }
+
+    /// Its folder, a full URI.
+    pub fn location(&self) -> &str {
+        self.0.location_uri.as_deref().unwrap_or_default()
+    }
+}
+
+impl TableRecord {
+    /// Reads thrift's form in base64. [`Error::Damaged`] when it is none.
+    pub fn decode(text: &str) -> Result<Self, Error> {
+        decoded(text, "a table").map(Self)
+    }
+
+    /// Its database's name.
+    pub fn database(&self) -> &str {
+        self.0.db_name.as_deref().unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.table_name.as_deref().unwrap_or_default()
+    }
+
+    /// Its owner.
+    pub fn owner(&self) -> &str {
+        self.0.owner.as_deref().unwrap_or_default()
+    }
+
+    /// Its folder, a full URI; views have none.
+    pub fn location(&self) -> Option<&str> {
+        let location = self.0.sd.as_ref().and_then(|sd| sd.location.as_deref());
+        location.filter(|location| !location.is_empty())
+    }
+
+    /// The same table without files: a view of nothing, marked.
+    fn shell(&self) -> wire::Table {
+        let mut table = self.0.clone();
+        table.table_type = Some(VIEW.to_owned());
+        if let Some(sd) = &mut table.sd {
+            sd.location = None;
+        }
+        mark(&mut table.parameters);
+        table
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let keys = self.0.partition_keys.iter().flatten();
+        keys.map(|key| key.name.clone().unwrap_or_default())
+            .collect()
+    }
+
+    /// A table whose files the metastore never makes, unless it is created as what it is.
+    fn is_view(&self) -> bool {
+        self.0.table_type.as_deref() == Some(VIEW)
+    }
+}
+
+impl PartitionRecord {
+    /// Reads thrift's form in base64. [`Error::Damaged`] when it is none.
+    pub fn decode(text: &str) -> Result<Self, Error> {
+        decoded(text, "a partition").map(Self)
+    }
+
+    /// Whether it belongs to the table.
+    pub fn is_of(&self, table: &TableRecord) -> bool {
+        self.0.db_name.as_deref() == Some(table.database())
+            && self.0.table_name.as_deref() == Some(table.name())
+    }
+}
+
+impl FunctionRecord {
+    /// Reads thrift's form in base64. [`Error::Damaged`] when it is none.
+    pub fn decode(text: &str) -> Result<Self, Error> {
+        decoded(text, "a function").map(Self)
+    }
+
+    /// Its database's name.
+    pub fn database(&self) -> &str {
+        self.0.db_name.as_deref().unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.function_name.as_deref().unwrap_or_default()
+    }
+}
+
+/// What a record needs that only [`DatabaseRecord`] and [`FunctionRecord`] read.
+impl Metastore {
+    /// A database as thrift's binary protocol has it, in base64; `None` when there is none of
+    /// that name.
+    pub async fn database_thrift(&self, name: &str) -> Result<Option<String>, Error> {
+        let database = self.wire_database(name).await?;
+        let encode = |database| encoded(&database, || format!("database {name}"));
+        database.map(encode).transpose()
+    }
+
+    /// A database's functions, each in thrift's form; none for a database that is not there.
+    pub async fn functions_thrift(&self, database: &str) -> Result<Vec<String>, Error> {
+        let name = database.to_owned();
+        let names = self.call(format!("functions of {database}"), move |client| {
+            client.get_functions(name.clone(), "*".to_owned())
+        });
+        let mut all = Vec::new();
+        for name in absent(names.await)?.unwrap_or_default() {
+            if let Some(function) = self.wire_function(database, &name).await? {
+                all.push(encoded(&function, || {
+                    format!("function {database}.{name}")
+                })?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn wire_database(&self, name: &str) -> Result<Option<wire::Database>, Error> {
+        let database = name.to_owned();
+        let found = self.call(format!("database {name}"), move |client| {
+            client.get_database(database.clone())
+        });
+        absent(found.await)
+    }
+
+    async fn wire_function(
+        &self,
+        database: &str,
+        name: &str,
+    ) -> Result<Option<wire::Function>, Error> {
+        let what = format!("function {database}.{name}");
+        let (database, name) = (database.to_owned(), name.to_owned());
+        let found = self.call(what, move |client| {
+            client.get_function(database.clone(), name.clone())
+        });
+        absent(found.await)
+    }
+
+    /// How the database of that name is like the record; its tables are not looked at.
+    pub async fn like_database(&self, record: &DatabaseRecord) -> Result<Likeness, Error> {
+        let Some(found) = self.wire_database(record.name()).await? else {
+            return Ok(Likeness::Missing);
+        };
+        if is_marked(found.parameters.as_ref()) {
+            return Ok(Likeness::Unfinished);
+        }
+        let record = &record.0;
+        Ok(first([
+            (found.owner_name == record.owner_name, "owner"),
+            (found.owner_type == record.owner_type, "kind of owner"),
+            (found.location_uri == record.location_uri, "location"),
+            (
+                text(found.description.as_ref()) == text(record.description.as_ref()),
+                "comment",
+            ),
+            (
+                map(found.parameters.as_ref()) == map(record.parameters.as_ref()),
+                "properties",
+            ),
+        ]))
+    }
+
+    /// Makes the database, or marks the one that is there, as not whole. `shelter`: the URI of a
+    /// folder that exists, for the moment until it has its own location.
+    pub async fn begin_database(
+        &self,
+        record: &DatabaseRecord,
+        shelter: &str,
+    ) -> Result<(), Error> {
+        let mut marked = record.0.clone();
+        mark(&mut marked.parameters);
+        if self.wire_database(record.name()).await?.is_none() {
+            let mut created = marked.clone();
+            created.location_uri = Some(shelter.to_owned());
+            let what = format!("making the database {}", record.name());
+            let made = self.call(what, move |client| client.create_database(created.clone()));
+            if let Err(error) = made.await {
+                // A call that was made twice finds what the first made.
+                if self.like_database(record).await? != Likeness::Unfinished {
+                    return Err(error);
+                }
+            }
+        }
+        self.alter_database(marked).await
+    }
+
+    /// Says that the database is whole.
+    pub async fn end_database(&self, record: &DatabaseRecord) -> Result<(), Error> {
+        self.alter_database(record.0.clone()).await
+    }
+
+    async fn alter_database(&self, database: wire::Database) -> Result<(), Error> {
+        let name = database.name.clone().unwrap_or_default();
+        self.call(format!("change of the database {name}"), move |client| {
+            client.alter_database(name.clone(), database.clone())
+        })
+        .await
+    }
+
+    /// How the table of that name is like the record; its partitions are not looked at.
+    pub async fn like_table(&self, record: &TableRecord) -> Result<Likeness, Error> {
+        let found = self.wire_table(record.database(), record.name()).await?;
+        let Some(found) = found else {
+            return Ok(Likeness::Missing);
+        };
+        if is_marked(found.parameters.as_ref()) {
+            return Ok(Likeness::Unfinished);
+        }
+        let record = &record.0;
+        Ok(first([
+            (found.owner == record.owner, "owner"),
+            (found.table_type == record.table_type, "kind"),
+            (
+                same_storage(found.sd.as_ref(), record.sd.as_ref()),
+                "storage",
+            ),
+            (
+                found.partition_keys == record.partition_keys,
+                "partition keys",
+            ),
+            (
+                map(found.parameters.as_ref()) == map(record.parameters.as_ref()),
+                "properties",
+            ),
+            (
+                text(found.view_original_text.as_ref()) == text(record.view_original_text.as_ref()),
+                "text",
+            ),
+            (found.retention == record.retention, "retention"),
+        ]))
+    }
+
+    /// Makes the table without files; a view is whole at once.
+    pub async fn begin_table(&self, record: &TableRecord) -> Result<(), Error> {
+        let table = if record.is_view() {
+            record.0.clone()
+        } else {
+            record.shell()
+        };
+        let what = format!("making the table {}.{}", record.database(), record.name());
+        let made = self.call(what, move |client| client.create_table(table.clone()));
+        match made.await {
+            // A call that was made twice finds what the first made.
+            Err(error) if self.like_table(record).await? == Likeness::Missing => Err(error),
+            Err(error) if matches!(self.like_table(record).await?, Likeness::Different(_)) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a table that was begun its kind, location and properties.
+    pub async fn end_table(&self, record: &TableRecord) -> Result<(), Error> {
+        self.alter_table(record.database(), record.name(), record.0.clone())
+            .await
+    }
+
+    /// How those partitions that are there are like their records, in the records' order.
+    pub async fn like_partitions(
+        &self,
+        table: &TableRecord,
+        records: &[PartitionRecord],
+    ) -> Result<Vec<Likeness>, Error> {
+        let keys = table.keys();
+        let names: Vec<String> = records
+            .iter()
+            .map(|record| partition_name(&keys, &record.0))
+            .collect();
+        let asked = names.clone();
+        let (database, name) = (table.database().to_owned(), table.name().to_owned());
+        let found = self.call(format!("partitions of {database}.{name}"), move |client| {
+            client.get_partitions_by_names(database.clone(), name.clone(), asked.clone())
+        });
+        let found = absent(found.await)?.unwrap_or_default();
+        let found: BTreeMap<String, wire::Partition> = found
+            .into_iter()
+            .map(|partition| (partition_name(&keys, &partition), partition))
+            .collect();
+        let like = |(name, record): (&String, &PartitionRecord)| {
+            let Some(found) = found.get(name) else {
+                return Likeness::Missing;
+            };
+            let location = found.sd.as_ref().and_then(|sd| sd.location.as_ref());
+            if location.is_none_or(String::is_empty) && !table.is_view() {
+                return Likeness::Unfinished;
+            }
+            let record = &record.0;
+            first([
+                (
+                    same_storage(found.sd.as_ref(), record.sd.as_ref()),
+                    "storage",
+                ),
+                (
+                    map(found.parameters.as_ref()) == map(record.parameters.as_ref()),
+                    "properties",
+                ),
+            ])
+        };
+        Ok(names.iter().zip(records).map(like).collect())
+    }
+
+    /// Makes partitions of a table that was begun, without their files.
+    pub async fn begin_partitions(
+        &self,
+        table: &TableRecord,
+        records: &[PartitionRecord],
+    ) -> Result<(), Error> {
+        let like = self.like_partitions(table, records).await?;
+        let bare = |record: &PartitionRecord| {
+            let mut partition = record.0.clone();
+            if let Some(sd) = &mut partition.sd {
+                sd.location = None;
+            }
+            partition
+        };
+        let missing: Vec<wire::Partition> = like
+            .iter()
+            .zip(records)
+            .filter(|(like, _)| **like == Likeness::Missing)
+            .map(|(_, record)| bare(record))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let what = format!("partitions of {}.{}", table.database(), table.name());
+        let made = self.call(what, move |client| client.add_partitions(missing.clone()));
+        match made.await {
+            Err(error) => {
+                let like = self.like_partitions(table, records).await?;
+                // A call that was made twice finds what the first made.
+                if like.contains(&Likeness::Missing) {
+                    return Err(error);
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Gives partitions that were begun their locations and properties.
+    pub async fn end_partitions(
+        &self,
+        table: &TableRecord,
+        records: &[PartitionRecord],
+    ) -> Result<(), Error> {
+        let like = self.like_partitions(table, records).await?;
+        let begun: Vec<wire::Partition> = like
+            .iter()
+            .zip(records)
+            .filter(|(like, _)| **like == Likeness::Unfinished)
+            .map(|(_, record)| record.0.clone())
+            .collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let (database, name) = (table.database().to_owned(), table.name().to_owned());
+        let what = format!("change of partitions of {database}.{name}");
+        self.call(what, move |client| {
+            client.alter_partitions_with_environment_context(
+                database.clone(),
+                name.clone(),
+                begun.clone(),
+                as_it_is(),
+            )
+        })
+        .await
+    }
+
+    /// How the function of that name is like the record.
+    pub async fn like_function(&self, record: &FunctionRecord) -> Result<Likeness, Error> {
+        let found = self.wire_function(record.database(), record.name()).await?;
+        let Some(found) = found else {
+            return Ok(Likeness::Missing);
+        };
+        let record = &record.0;
+        Ok(first([
+            (found.class_name == record.class_name, "class"),
+            (found.owner_name == record.owner_name, "owner"),
+            (found.resource_uris == record.resource_uris, "resources"),
+        ]))
+    }
+
+    /// Makes the function.
+    pub async fn make_function(&self, record: &FunctionRecord) -> Result<(), Error> {
+        let function = record.0.clone();
+        let what = format!(
+            "making the function {}.{}",
+            record.database(),
+            record.name()
+        );
+        let made = self.call(what, move |client| client.create_function(function.clone()));
+        match made.await {
+            Err(error) if self.like_function(record).await? != Likeness::Same => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn mark(parameters: &mut Option<BTreeMap<String, String>>) {
+    let parameters = parameters.get_or_insert_default();
+    parameters.insert(MARK.to_owned(), "true".to_owned());
+}
+
+fn is_marked(parameters: Option<&BTreeMap<String, String>>) -> bool {
+    parameters.is_some_and(|parameters| parameters.contains_key(MARK))
+}
+
+/// The first thing that is not the same.
+fn first<const N: usize>(checks: [(bool, &'static str); N]) -> Likeness {
+    checks
+        .into_iter()
+        .find(|(same, _)| !same)
+        .map_or(Likeness::Same, |(_, what)| Likeness::Different(what))
+}
+
+fn text(text: Option<&String>) -> &str {
+    text.map(String::as_str).unwrap_or_default()
+}
+
+fn map(parameters: Option<&BTreeMap<String, String>>) -> BTreeMap<&str, &str> {
+    let parameters = parameters.into_iter().flatten();
+    parameters
+        .filter(|(key, _)| *key != CHANGED)
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+/// Where an absent location and an empty one are the same.
+fn same_storage(
+    one: Option<&wire::StorageDescriptor>,
+    other: Option<&wire::StorageDescriptor>,
+) -> bool {
+    let plain = |sd: &wire::StorageDescriptor| {
+        let mut sd = sd.clone();
+        sd.location = sd.location.filter(|location| !location.is_empty());
+        sd
+    };
+    one.map(plain) == other.map(plain)
+}
+
+/// A struct from thrift's binary protocol in base64. `what` it should be, for people.
+fn decoded<T: TSerializable>(text: &str, what: &'static str) -> Result<T, Error> {
+    let bytes = STANDARD.decode(text).map_err(|_| Error::Damaged { what })?;
+    let mut channel = TBufferChannel::with_capacity(bytes.len(), 0);
+    channel.set_readable_bytes(&bytes);
+    let mut protocol = TBinaryInputProtocol::new(&mut channel, true);
+    T::read_from_in_protocol(&mut protocol).map_err(|_| Error::Damaged { what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn table() -> wire::Table {
+        wire::Table {
+            db_name: Some("elvis".into()),
+            table_name: Some("t".into()),
+            table_type: Some("MANAGED_TABLE".into()),
+            sd: Some(wire::StorageDescriptor {
+                location: Some("hdfs://nn/user/elvis/t".into()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_again() {
+        let text = encoded(&table(), String::new).unwrap();
+        let record = TableRecord::decode(&text).unwrap();
+        assert_eq!(record.0, table());
+        assert_eq!(record.location(), Some("hdfs://nn/user/elvis/t"));
+    }
+
+    #[test]
+    fn a_shell_has_no_files_and_says_that_it_is_one() {
+        let shell = TableRecord(table()).shell();
+        assert_eq!(shell.sd.unwrap().location, None);
+        assert!(is_marked(shell.parameters.as_ref()));
+        assert_eq!(shell.table_type.as_deref(), Some(VIEW));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let text = STANDARD.encode(&bytes);
+            let _ = TableRecord::decode(&text);
+            let _ = DatabaseRecord::decode(&text);
+            let _ = PartitionRecord::decode(&text);
+            let _ = FunctionRecord::decode(&text);
+            let _ = TableRecord::decode(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn a_record_cut_short_or_changed_is_read_or_refused(at in 0..200_usize, byte: u8) {
+            let mut bytes = STANDARD.decode(encoded(&table(), String::new).unwrap()).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = TableRecord::decode(&STANDARD.encode(&bytes));
+            assert!(TableRecord::decode(&STANDARD.encode(&bytes[..at])).is_err());
+        }
+    }
+}
