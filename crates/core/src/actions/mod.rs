@@ -2,6 +2,7 @@
 //! resolved by a planner, none with a choice left. And [`guard`], the safety rules that
 //! hold for all of them whatever plan they come from.
 
+pub mod file;
 pub mod guard;
 pub mod hdfs;
 pub mod hive;
@@ -102,6 +103,8 @@ pub enum Action {
     Hive(hive::Action),
     /// On a host.
     Host(host::Action),
+    /// A file on this machine.
+    File(file::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -122,6 +125,12 @@ impl From<host::Action> for Action {
     }
 }
 
+impl From<file::Action> for Action {
+    fn from(action: file::Action) -> Self {
+        Self::File(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -130,6 +139,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.observe(world, cx).await,
             Self::Hive(action) => action.observe(world).await,
             Self::Host(action) => action.observe(world, cx).await,
+            Self::File(action) => action.observe(world).await,
         }
     }
 
@@ -138,6 +148,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.apply(world, cx).await,
             Self::Hive(action) => action.apply(world, cx).await,
             Self::Host(action) => action.apply(world, cx).await,
+            Self::File(action) => action.apply(world).await,
         }
     }
 
@@ -146,6 +157,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.summary(),
             Self::Hive(action) => action.summary(),
             Self::Host(action) => action.summary(),
+            Self::File(action) => action.summary(),
         }
     }
 
@@ -154,12 +166,13 @@ impl Act for Action {
             Self::Hdfs(action) => action.targets(),
             Self::Hive(action) => action.targets(),
             Self::Host(action) => action.targets(),
+            Self::File(action) => action.targets(),
         }
     }
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) => None,
+            Self::Hdfs(_) | Self::File(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
         }
@@ -170,6 +183,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.proves(),
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
+            Self::File(_) => Vec::new(),
         }
     }
 
@@ -178,6 +192,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.faults(),
             Self::Hive(action) => action.faults(),
             Self::Host(action) => action.faults(),
+            Self::File(action) => action.faults(),
         }
     }
 }
