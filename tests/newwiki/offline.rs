@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::{ALLOWLIST, GROUPED, Refinery};
+use super::files::{ALLOWLIST, GROUPED, Refinery};
 
 fn tsv(projects: &[&str]) -> String {
     let row = |one: &&str| format!("project\t{one}\t2015-10-12 00:00:00\n");

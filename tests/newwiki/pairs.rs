@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{ALLOWLIST, GROUPED, Refinery, fixture};
+use super::files::{ALLOWLIST, GROUPED, Refinery, fixture};
 
 /// What the folder's `ask.json` asks for, as runs of the tool.
 fn asked(ask: &Value) -> Vec<Vec<String>> {
