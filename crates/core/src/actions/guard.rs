@@ -99,6 +99,8 @@ pub struct Guard {
     pub system_accounts: Vec<String>,
     /// The lowest uid of a person.
     pub min_uid: u32,
+    /// Files on this machine that may be edited, as absolute paths.
+    pub files: Vec<String>,
 }
 
 /// A safety rule's no to an action.
@@ -119,6 +121,18 @@ impl Guard {
             Err(Forbidden(format!(
                 "{path} is in none of the allowed roots: {}",
                 self.hdfs_roots.join(", ")
+            )))
+        }
+    }
+
+    /// Whether the file on this machine may be edited.
+    pub fn file(&self, path: &str) -> Result<(), Forbidden> {
+        if self.files.iter().any(|one| one == path) {
+            Ok(())
+        } else {
+            Err(Forbidden(format!(
+                "{path} is none of the files that may be edited: {}",
+                self.files.join(", ")
             )))
         }
     }
@@ -255,6 +269,15 @@ mod tests {
             protected_databases: vec!["default".into(), "wmf*".into()],
             system_accounts: vec!["hdfs".into()],
             min_uid: 1000,
+            files: vec!["/srv/list".into()],
+        }
+    }
+
+    #[test]
+    fn files() {
+        assert!(guard().file("/srv/list").is_ok());
+        for bad in ["/srv", "/srv/list/", "/srv/../srv/list", "/srv/list2", ""] {
+            assert!(guard().file(bad).is_err(), "{bad}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! resolved by a planner, none with a choice left. And [`guard`], the safety rules that
 //! hold for all of them whatever plan they come from.
 
+pub mod file;
 pub mod guard;
 pub mod hdfs;
 pub mod hive;
@@ -33,6 +34,17 @@ pub struct World {
 }
 
 impl World {
+    /// This machine alone: no system is configured.
+    pub fn local(guard: Guard) -> Self {
+        Self {
+            hdfs: None,
+            metastore: None,
+            fleet: None,
+            yarn: None,
+            guard,
+        }
+    }
+
     fn hdfs(&self) -> Result<&Hdfs, Failure> {
         self.hdfs.as_ref().ok_or_else(|| absent("hdfs"))
     }
@@ -103,6 +115,8 @@ pub enum Action {
     Hive(hive::Action),
     /// On a host.
     Host(host::Action),
+    /// A file on this machine.
+    File(file::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -123,6 +137,12 @@ impl From<host::Action> for Action {
     }
 }
 
+impl From<file::Action> for Action {
+    fn from(action: file::Action) -> Self {
+        Self::File(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -131,6 +151,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.observe(world, cx).await,
             Self::Hive(action) => action.observe(world).await,
             Self::Host(action) => action.observe(world, cx).await,
+            Self::File(action) => action.observe(world).await,
         }
     }
 
@@ -139,6 +160,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.apply(world, cx).await,
             Self::Hive(action) => action.apply(world, cx).await,
             Self::Host(action) => action.apply(world, cx).await,
+            Self::File(action) => action.apply(world).await,
         }
     }
 
@@ -147,6 +169,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.summary(),
             Self::Hive(action) => action.summary(),
             Self::Host(action) => action.summary(),
+            Self::File(action) => action.summary(),
         }
     }
 
@@ -155,12 +178,13 @@ impl Act for Action {
             Self::Hdfs(action) => action.targets(),
             Self::Hive(action) => action.targets(),
             Self::Host(action) => action.targets(),
+            Self::File(action) => action.targets(),
         }
     }
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) => None,
+            Self::Hdfs(_) | Self::File(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
         }
@@ -171,6 +195,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.proves(),
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
+            Self::File(_) => Vec::new(),
         }
     }
 
@@ -179,6 +204,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.faults(),
             Self::Hive(action) => action.faults(),
             Self::Host(action) => action.faults(),
+            Self::File(action) => action.faults(),
         }
     }
 }

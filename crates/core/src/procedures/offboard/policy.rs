@@ -129,6 +129,7 @@ impl Policy {
             protected_databases: self.protected_databases.clone(),
             system_accounts: self.system_accounts.clone(),
             min_uid: self.min_uid,
+            files: Vec::new(),
         }
     }
 

@@ -1,0 +1,276 @@
+//! A new wiki: its row in the pageview allowlist, and its row in the list of wikis that
+//! sqoop copies. Source of the procedure: the platform's "Ops week" page, "Have new wikis
+//! been created?".
+//!
+//! - [`names`], [`lists`]: which wiki is meant, and whether it may be let in;
+//! - [`allowlist`], [`grouped`]: the two files, where a row belongs, what is wrong in them;
+//! - [`edit`]: edits that leave every other byte alone, and the diff that shows so.
+
+pub mod allowlist;
+mod discover;
+pub mod edit;
+pub mod grouped;
+pub mod inventory;
+pub mod lint;
+pub mod lists;
+pub mod names;
+mod plan;
+pub mod policy;
+mod report;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::path::PathBuf;
+
+use jiff::civil::Date;
+
+use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
+use crate::actions::{Action, World};
+use crate::engine::{Cx, Failure, Plan};
+use inventory::Inventory;
+use names::{Name, Project};
+use policy::Policy;
+
+/// Where the allowlist is in the refinery.
+pub const ALLOWLIST: &str = "static_data/pageview/allowlist/allowlist.tsv";
+/// Where the sqoop list is in the refinery.
+pub const GROUPED: &str = "static_data/mediawiki/grouped_wikis/grouped_wikis.csv";
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The pageview allowlist.
+    Allowlist,
+    /// The sqoop list.
+    Sqoop,
+}
+
+/// What becomes of the edited files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum After {
+    /// They stay as they are, for somebody to commit.
+    #[default]
+    Leave,
+    /// They are committed on a branch of their own.
+    Commit,
+    /// The commit is pushed for review as well.
+    Push,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Request {
+    /// The checkout of the refinery.
+    pub refinery: PathBuf,
+    /// Wikis to let in, in this order.
+    pub names: Vec<Name>,
+    /// The only file that [`Request::names`] and [`Request::drop`] are about.
+    pub only: Option<Target>,
+    /// Allowlist values to add, in this order.
+    pub projects: Vec<Project>,
+    /// Wikis to take out.
+    pub drop: Vec<Name>,
+    /// Allowlist values to take out: anything that may stand there.
+    pub drop_projects: Vec<String>,
+    /// The date of new allowlist rows; today where there is none.
+    pub date: Option<Date>,
+    /// Mend what is wrong in the files, where there is one way to.
+    pub fix_lint: bool,
+    /// Compare lists, files and replicas instead of changing anything.
+    pub audit: bool,
+    /// Nothing but the files is looked at or changed.
+    pub offline: bool,
+    /// What becomes of the files.
+    pub after: After,
+    /// Bring the allowlist to HDFS.
+    pub sync_hdfs: bool,
+    /// The first day of unexpected values to look at.
+    pub since: Option<Date>,
+}
+
+impl Request {
+    /// Whether the request is about this file.
+    pub fn wants(&self, target: Target) -> bool {
+        let all = self.audit || self.fix_lint || !self.names.is_empty() || !self.drop.is_empty();
+        let this = self.only.is_none_or(|only| only == target);
+        let direct = target == Target::Allowlist
+            && (self.sync_hdfs || !self.projects.is_empty() || !self.drop_projects.is_empty());
+        (all && this) || direct
+    }
+
+    /// The absolute path of a file in the refinery.
+    pub fn path(&self, target: Target) -> PathBuf {
+        self.refinery.join(match target {
+            Target::Allowlist => ALLOWLIST,
+            Target::Sqoop => GROUPED,
+        })
+    }
+}
+
+/// The procedure for some wikis.
+pub struct Newwiki {
+    request: Request,
+    policy: Policy,
+    subject: String,
+}
+
+impl Newwiki {
+    /// Takes a request that the policy allows, before anything is contacted.
+    /// `request.refinery` is absolute.
+    pub fn new(request: Request, policy: Policy) -> Result<Self, Refusal> {
+        let refuse = |what: String, hint: &str| {
+            Err(Refusal {
+                what,
+                hint: hint.to_owned(),
+            })
+        };
+        if let Some(fault) = policy.faults().into_iter().next() {
+            return refuse(
+                format!("the configuration's section [newwiki]: {fault}"),
+                "correct the configuration",
+            );
+        }
+        let odd = |text: &&String| {
+            text.is_empty() || text.len() > 255 || text.chars().any(char::is_control)
+        };
+        if let Some(value) = request.drop_projects.iter().find(odd) {
+            let shown: String = value.chars().take(64).collect();
+            return refuse(
+                format!("{shown:?} cannot be a value of the allowlist"),
+                "give the value as it stands in its row, without tabs",
+            );
+        }
+        if let Some(name) = request
+            .names
+            .iter()
+            .find(|name| request.drop.contains(name))
+        {
+            return refuse(
+                format!("{name} is both to be let in and to be dropped"),
+                "do one after the other",
+            );
+        }
+        let both = |one: &&Project| request.drop_projects.iter().any(|d| d == one.as_str());
+        if let Some(project) = request.projects.iter().find(both) {
+            return refuse(
+                format!("{project} is both to be added and to be dropped"),
+                "do one after the other",
+            );
+        }
+        Ok(Self {
+            subject: subject(&request),
+            request,
+            policy,
+        })
+    }
+
+    /// The procedure that goes on with a plan: for its identities, its lock, and the second
+    /// look, which asks whether the rows are as the plan wants them. `None`: the plan does
+    /// not say of which checkout it is.
+    pub fn resume(plan: &Plan<Action>, policy: Policy) -> Option<Self> {
+        Some(Self {
+            request: plan::request_of(plan)?,
+            policy,
+            subject: plan.subject.clone(),
+        })
+    }
+
+    /// The files that may be edited, as absolute paths.
+    pub fn files(&self) -> Vec<String> {
+        [Target::Allowlist, Target::Sqoop]
+            .map(|target| self.request.path(target).display().to_string())
+            .into()
+    }
+
+    /// Whether nothing but the files is looked at or changed.
+    pub fn is_offline(&self) -> bool {
+        self.request.offline
+    }
+}
+
+/// What the plan is about, in one line that a person can type: the first of what was asked
+/// for, and how many more there are.
+fn subject(request: &Request) -> String {
+    let names = request.names.iter().map(Name::as_str);
+    let all: Vec<&str> = names
+        .chain(request.projects.iter().map(Project::as_str))
+        .chain(request.drop.iter().map(Name::as_str))
+        .chain(request.drop_projects.iter().map(String::as_str))
+        .collect();
+    match all.as_slice() {
+        [] if request.audit => "audit".to_owned(),
+        [] => "refinery".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => format!("{first}+{}", rest.len()),
+    }
+}
+
+impl Procedure for Newwiki {
+    type Action = Action;
+    type Inventory = Inventory;
+
+    fn tool(&self) -> &'static str {
+        "newwiki"
+    }
+
+    fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    fn wants_change(&self) -> bool {
+        let request = &self.request;
+        !request.audit
+            && (request.fix_lint
+                || request.sync_hdfs
+                || [Target::Allowlist, Target::Sqoop]
+                    .into_iter()
+                    .any(|target| request.wants(target)))
+    }
+
+    fn safety(&self) -> String {
+        self.policy.digest()
+    }
+
+    fn max_age(&self) -> i64 {
+        i64::from(self.policy.plan_max_age_hours) * 3600
+    }
+
+    fn answer(&mut self, flag: &'static str, _: String) -> Result<(), Refusal> {
+        Err(Refusal {
+            what: format!("{flag} was not asked for"),
+            hint: "this is a fault of the tool: report it".to_owned(),
+        })
+    }
+
+    async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        discover::discover(&self.request, &self.policy, world, cx).await
+    }
+
+    fn report(&self, inventory: &Inventory) -> Report {
+        report::report(&self.request, inventory)
+    }
+
+    fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
+        plan::plan(
+            &self.request,
+            &self.policy,
+            &self.subject,
+            inventory,
+            heading,
+        )
+    }
+
+    async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {
+        discover::identities(&self.request, world, plan).await
+    }
+
+    async fn lock(&self, _: &World, _: &str, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn unlock(&self, _: &World) -> Result<(), Failure> {
+        Ok(())
+    }
+}

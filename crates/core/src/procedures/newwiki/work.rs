@@ -1,0 +1,265 @@
+//! What is to be done to which file, from what was asked for and what was found. Pure; the
+//! report shows it and the plan does it.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::allowlist;
+use super::edit::{Changes, Edited};
+use super::grouped;
+use super::inventory::{Inventory, Readiness, TextFile};
+use super::lint::{Blemish, Kind, brought};
+use super::names::{Name, Project, Wiki, resolve};
+use super::{Request, Target};
+use crate::actions::file::Misfit;
+use crate::engine::Gap;
+use crate::procedures::Refusal;
+
+/// One file's part.
+pub(super) struct FileWork<'a> {
+    pub(super) target: Target,
+    pub(super) file: &'a TextFile,
+    /// What is wrong with it now.
+    pub(super) blemishes: Vec<Blemish>,
+    /// Mends what is wrong, when that was asked for.
+    pub(super) mend: Option<Edited>,
+    /// Adds and takes out rows.
+    pub(super) edit: Option<Edited>,
+    /// What needs nothing: it is there, or it is not.
+    pub(super) notes: Vec<String>,
+}
+
+/// All of it.
+#[derive(Default)]
+pub(super) struct Work<'a> {
+    /// The wikis that may be let in.
+    pub(super) wikis: Vec<Wiki>,
+    pub(super) files: Vec<FileWork<'a>>,
+    /// What forbids it.
+    pub(super) refusals: Vec<Refusal>,
+    /// What would have to be known.
+    pub(super) unseen: Vec<Gap>,
+}
+
+/// The work that a request and a look make.
+pub(super) fn work<'a>(request: &Request, found: &'a Inventory) -> Work<'a> {
+    let mut work = Work::default();
+    if !request.offline && found.lists.is_none() && !request.names.is_empty() {
+        work.unseen
+            .push(gap("dblists", "without them no name is known"));
+        return work;
+    }
+    for name in &request.names {
+        match resolve(name, found.lists.as_ref()) {
+            Ok(wiki) => work.wikis.push(wiki),
+            Err(refusal) => work.refusals.push(refusal),
+        }
+    }
+    if request.only != Some(Target::Allowlist) && !request.offline {
+        let names: Vec<Name> = work.wikis.iter().map(|wiki| wiki.name.clone()).collect();
+        for name in &names {
+            work.ready(name, found);
+        }
+    }
+    for (target, file) in [
+        (Target::Allowlist, &found.allowlist),
+        (Target::Sqoop, &found.grouped),
+    ] {
+        if let Some(file) = file {
+            work.file(request, found, target, file);
+        }
+    }
+    work
+}
+
+pub(super) fn gap(place: &str, why: &str) -> Gap {
+    Gap {
+        place: place.to_owned(),
+        why: why.to_owned(),
+        lane: None,
+    }
+}
+
+/// The date of new rows: the one that was given, or the day of the look in UTC.
+fn date(request: &Request, found: &Inventory) -> Date {
+    let today = || Timestamp::from_second(found.now).unwrap_or_default();
+    let date = request.date;
+    date.unwrap_or_else(|| today().to_zoned(TimeZone::UTC).date())
+}
+
+impl<'a> Work<'a> {
+    /// A wiki whose database is missing would make the whole sqoop fail.
+    fn ready(&mut self, name: &Name, found: &Inventory) {
+        let in_file = found
+            .grouped
+            .as_ref()
+            .is_some_and(|file| grouped::wikis(&file.bytes).contains_key(name.as_str().as_bytes()));
+        if in_file {
+            return;
+        }
+        let Some(replicas) = found.replicas.get(name.as_str()) else {
+            self.unseen
+                .push(gap("replicas", &format!("{name} was not looked for")));
+            return;
+        };
+        for (place, readiness) in [
+            (
+                format!("the production replica (database {name})"),
+                &replicas.production,
+            ),
+            (
+                format!("the cloud replica (database {name}_p)"),
+                &replicas.cloud,
+            ),
+        ] {
+            let what = match readiness {
+                Readiness::Ready(_) => continue,
+                Readiness::Absent => "it has no tables there".to_owned(),
+                Readiness::Lacks(tables) => format!("it lacks {}", tables.join(", ")),
+                Readiness::Unknown => {
+                    self.unseen
+                        .push(gap(&place, &format!("it could not be asked about {name}")));
+                    continue;
+                }
+            };
+            self.refusals.push(Refusal {
+                what: format!("{name} is not ready on {place}: {what}"),
+                hint: "wait until it is there: sqoop fails for all wikis when one is missing; \
+                       --only allowlist does without"
+                    .to_owned(),
+            });
+        }
+    }
+
+    fn file(&mut self, request: &Request, found: &Inventory, target: Target, file: &'a TextFile) {
+        let blemishes = target.lint(&file.bytes);
+        let direct = request.only.is_none_or(|only| only == target);
+        let mended = if request.fix_lint && direct {
+            mend(target, &file.bytes, &blemishes)
+        } else {
+            Ok(None)
+        };
+        let bytes = match &mended {
+            Ok(Some(mended)) => &mended.after,
+            _ => &file.bytes,
+        };
+        let edited = match target {
+            Target::Allowlist => Ok(self.allowlist(request, found, bytes)),
+            Target::Sqoop => sqoop(request, &self.wikis, bytes),
+        };
+        let Ok((changes, notes)) = edited else {
+            return self.refusals.push(Refusal {
+                what: format!("{} {}", file.path, grouped::NoGroup),
+                hint: "is it the file that it should be?".to_owned(),
+            });
+        };
+        let edit = Edited::new(bytes, &changes);
+        let (Ok(mend), Ok(edit)) = (mended, edit) else {
+            return self
+                .refusals
+                .push(bug(&file.path, "it names lines that are not there"));
+        };
+        let mut known = blemishes.clone();
+        for step in [&mend, &edit].into_iter().flatten() {
+            let now = target.lint(&step.after);
+            if let Some(new) = brought(&known, &now).first() {
+                self.refusals
+                    .push(bug(&file.path, &format!("it would bring {new}")));
+            }
+            known = now;
+        }
+        self.files.push(FileWork {
+            target,
+            file,
+            blemishes,
+            mend,
+            edit,
+            notes,
+        });
+    }
+
+    fn allowlist(
+        &self,
+        request: &Request,
+        found: &Inventory,
+        bytes: &[u8],
+    ) -> (Changes, Vec<String>) {
+        let named = request.only != Some(Target::Sqoop);
+        let wikis = self.wikis.iter().filter(|_| named);
+        let mut add: Vec<Project> = wikis.map(|wiki| wiki.project.clone()).collect();
+        add.extend(request.projects.iter().cloned());
+        let special = |name: &Name| {
+            let lists = found.lists.as_ref();
+            lists.is_some_and(|lists| lists.special.contains(name))
+        };
+        let dropped = request.drop.iter().filter(|_| named);
+        let mut drop: Vec<String> = dropped
+            .map(|name| name.project(special(name)).into())
+            .collect();
+        drop.extend(request.drop_projects.iter().cloned());
+        let change = allowlist::change(bytes, &add, &drop, date(request, found));
+        let there = change
+            .already
+            .iter()
+            .map(|one| format!("{one} is in the allowlist already"));
+        let not = change
+            .absent
+            .iter()
+            .map(|one| format!("{one} is not in the allowlist"));
+        (change.changes, there.chain(not).collect())
+    }
+}
+
+fn sqoop(
+    request: &Request,
+    wikis: &[Wiki],
+    bytes: &[u8],
+) -> Result<(Changes, Vec<String>), grouped::NoGroup> {
+    if request.only == Some(Target::Allowlist) {
+        return Ok(Default::default());
+    }
+    let add: Vec<Name> = wikis.iter().map(|wiki| wiki.name.clone()).collect();
+    let change = grouped::change(bytes, &add, &request.drop)?;
+    let there = change
+        .already
+        .iter()
+        .map(|one| format!("{one} is in the sqoop list already"));
+    let not = change
+        .absent
+        .iter()
+        .map(|one| format!("{one} is not in the sqoop list"));
+    Ok((change.changes, there.chain(not).collect()))
+}
+
+fn mend(target: Target, bytes: &[u8], blemishes: &[Blemish]) -> Result<Option<Edited>, Misfit> {
+    match Edited::new(bytes, &target.mend(bytes))? {
+        None if blemishes.iter().any(|one| one.kind == Kind::NoFinalNewline) => {
+            Edited::end(bytes).map(Some)
+        }
+        mended => Ok(mended),
+    }
+}
+
+impl Target {
+    fn lint(self, bytes: &[u8]) -> Vec<Blemish> {
+        match self {
+            Self::Allowlist => allowlist::lint(bytes),
+            Self::Sqoop => grouped::lint(bytes),
+        }
+    }
+
+    fn mend(self, bytes: &[u8]) -> Changes {
+        match self {
+            Self::Allowlist => allowlist::mend(bytes),
+            Self::Sqoop => grouped::mend(bytes),
+        }
+    }
+}
+
+fn bug(path: &str, what: &str) -> Refusal {
+    Refusal {
+        what: format!("the edit of {path} is wrong: {what}"),
+        hint: "nothing was changed; this is a fault of the tool: report it".to_owned(),
+    }
+}

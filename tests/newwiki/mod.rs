@@ -1,0 +1,5 @@
+//! `newwiki`.
+
+mod files;
+mod offline;
+mod pairs;
