@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, ValueEnum};
-use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, UpOptions, ui};
+use opsweek_sandbox::{self as lib, Error, Sandbox, SeedOptions, Size, UpOptions, ui};
 
 /// Real HDFS, Hive metastore, `MariaDB` and sshd hosts on this machine, loopback only
 #[derive(Parser)]
@@ -29,11 +29,16 @@ enum Format {
 enum Sub {
     /// Bring servers up; what runs already is left alone
     Up(UpOptions),
-    /// Make a realistic leaver on the servers that are up
+    /// Make a realistic leaver on the servers that are up; or, by the word `superset`,
+    /// Superset's databases as they were; by `newwiki`, lists and databases of wikis
     Seed {
-        user: String,
+        #[arg(value_name = "USER|superset|newwiki")]
+        what: String,
         #[command(flatten)]
         options: SeedOptions,
+        /// superset: with about that much of generated rows, such as 1GB
+        #[arg(long, value_name = "SIZE", default_value = "0")]
+        scale: Size,
     },
     /// Run the real `hdfs dfs|dfsadmin|fsck`
     Hdfs {
@@ -42,13 +47,16 @@ enum Sub {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Run the real mariadb client, as root
+    /// Run the real mariadb client on a server, as root
     Mariadb {
-        #[arg(long, value_name = "NAME", default_value = "mariadb", value_parser = ["mariadb"])]
+        /// metadata, target, prod-replica or cloud
+        #[arg(long, value_name = "NAME", default_value = "metadata")]
         server: String,
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Review what was pushed to the refinery: merge what waits
+    Merge,
     /// Ask the metastore's own tables
     MetastoreSql { query: String },
     /// Log in to a host, or run a command there, as the ops account
@@ -101,16 +109,20 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
             let config = sandbox.config_path();
             ui::line(&format!("export OPSWEEK_CONFIG={}", config.display()));
         }
-        Sub::Seed { user, options } => sandbox.seed(&user, &options)?,
+        Sub::Seed { what, scale, .. } if what == "superset" => sandbox.seed_superset(scale)?,
+        Sub::Seed { what, .. } if what == "newwiki" => sandbox.seed_newwiki()?,
+        Sub::Seed { what, options, .. } => sandbox.seed(&what, &options)?,
         Sub::Hdfs { user, command } => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             return become_it(&mut sandbox.hdfs_command(Some(&user), &command)?);
         }
-        Sub::Mariadb {
-            server: _,
-            arguments,
-        } => {
-            return become_it(sandbox.mariadb_command()?.args(arguments));
+        Sub::Mariadb { server, arguments } => {
+            return become_it(sandbox.mariadb_command(&server)?.args(arguments));
+        }
+        Sub::Merge => {
+            for change in sandbox.refinery().merge()? {
+                ui::line(&format!("merged {} {}", change.number, change.subject));
+            }
         }
         Sub::MetastoreSql { query } => {
             return become_it(&mut sandbox.metastore_sql_command(&query)?);

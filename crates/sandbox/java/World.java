@@ -73,6 +73,9 @@ public final class World {
         write(fs, new Path(op.get("path").asText()), op.get("text").asText());
         own(op);
         break;
+      case "remove":
+        fs.delete(new Path(op.get("path").asText()), true);
+        break;
       case "many":
         many(op);
         break;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::hosts;
 use crate::java::Java;
 use crate::sandbox::{Sandbox, Service};
-use crate::servers::mariadb;
+use crate::servers::mariadb::Server;
 use crate::servers::metastore::{self, Backend};
 
 /// The programs of `hdfs` that the sandbox has, with the class that each is.
@@ -50,7 +50,7 @@ impl Sandbox {
     pub fn metastore_sql_command(&self, sql: &str) -> Result<Command, Error> {
         let state = self.require(Service::Metastore)?;
         if state.backend == Some(Backend::MariaDb) {
-            let mut command = mariadb::client(self.dir());
+            let mut command = Server::Metadata.client(self.dir());
             command.args(["--batch", metastore::DATABASE, "--execute", sql]);
             return Ok(command);
         }
@@ -78,10 +78,26 @@ impl Sandbox {
             .collect())
     }
 
-    /// The `mariadb` client as root, ready for more arguments.
-    pub fn mariadb_command(&self) -> Result<Command, Error> {
-        self.require(Service::MariaDb)?;
-        Ok(mariadb::client(self.dir()))
+    /// The `mariadb` client as root on a server (`metadata`, `target`, `prod-replica` or
+    /// `cloud`), ready for more arguments.
+    pub fn mariadb_command(&self, server: &str) -> Result<Command, Error> {
+        Ok(self.mariadb_server(server)?.client(self.dir()))
+    }
+
+    /// Runs SQL statements as root on a server; gives the rows as lines of fields with
+    /// tabs between them, without column names, as the client's `--batch` prints them.
+    pub fn mariadb(&self, server: &str, sql: &str) -> Result<String, Error> {
+        self.mariadb_server(server)?.sql(self.dir(), sql)
+    }
+
+    fn mariadb_server(&self, name: &str) -> Result<Server, Error> {
+        let server = Server::find(name).ok_or_else(|| Error::Unknown {
+            kind: "MariaDB server",
+            name: name.to_owned(),
+            known: Server::ALL.map(Server::name).join(", "),
+        })?;
+        self.require_server(Service::MariaDb, name)?;
+        Ok(server)
     }
 
     /// The ssh client that logs in to `host` as the ops account, ready for a command.

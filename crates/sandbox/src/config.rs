@@ -1,5 +1,6 @@
 //! The files that tell opsweek's tools where the sandbox's servers are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -7,7 +8,9 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::files;
 use crate::sandbox::Service;
-use crate::servers::{self, Ports, hdfs};
+use crate::seed::newwiki;
+use crate::servers::mariadb::{CLOUD_USER, DBSYNC, RESEARCH, Server, password_file, superset};
+use crate::servers::{self, Ports, dns, hdfs, tls};
 
 #[derive(Serialize)]
 struct Config<'a> {
@@ -16,7 +19,11 @@ struct Config<'a> {
     metastore: Option<Metastore<'a>>,
     fleet: Option<Fleet<'a>>,
     admins: Admins<'a>,
+    sql: Option<BTreeMap<&'static str, Sql>>,
     offboard: Offboard<'a>,
+    newwiki: Option<NewWiki>,
+    #[serde(rename = "db-sync")]
+    db_sync: Option<DbSync>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +55,146 @@ struct Offboard<'a> {
     archive: &'a str,
 }
 
+/// Where a `MariaDB` server is, and who asks.
+#[derive(Serialize)]
+struct Sql {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    user: &'static str,
+    password_file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct NewWiki {
+    refinery: PathBuf,
+    dblists: PathBuf,
+    dns: Dns,
+    production: Sql,
+    cloud: Sql,
+    allowlist: Allowlist,
+}
+
+#[derive(Serialize)]
+struct Dns {
+    domain: &'static str,
+    server: String,
+}
+
+#[derive(Serialize)]
+struct Allowlist {
+    folder: &'static str,
+    backup_dir: &'static str,
+}
+
+#[derive(Serialize)]
+struct DbSync {
+    profiles: BTreeMap<&'static str, Profile>,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    source: Database,
+    target: Database,
+    source_key_file: PathBuf,
+    target_key_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Database {
+    server: &'static str,
+    database: &'static str,
+}
+
+/// The servers that the tools know by name.
+fn sql(dir: &Path, ports: &Ports) -> BTreeMap<&'static str, Sql> {
+    let metadata = Sql {
+        socket: Some(Server::Metadata.socket(dir)),
+        user: DBSYNC,
+        password_file: password_file(dir, DBSYNC),
+        host: None,
+        port: None,
+        ca_file: None,
+    };
+    let target = Sql {
+        host: Some("127.0.0.1"),
+        port: ports.get(Server::Target.name()).copied(),
+        ..over_tls(dir, DBSYNC)
+    };
+    [
+        (Server::Metadata.name(), metadata),
+        (Server::Target.name(), target),
+    ]
+    .into()
+}
+
+/// An account on a server whose host and port are found elsewhere.
+fn over_tls(dir: &Path, user: &'static str) -> Sql {
+    Sql {
+        socket: None,
+        host: None,
+        port: None,
+        user,
+        password_file: password_file(dir, user),
+        ca_file: Some(tls::ca(dir)),
+    }
+}
+
+fn new_wiki(dir: &Path, ports: &Ports) -> NewWiki {
+    NewWiki {
+        refinery: dir.join("refinery"),
+        dblists: dir.join("dblists"),
+        dns: Dns {
+            domain: dns::DOMAIN,
+            server: servers::address(ports.get("dns").copied().unwrap_or(0)).to_string(),
+        },
+        // Its host and port are what the name server says.
+        production: over_tls(dir, RESEARCH),
+        cloud: Sql {
+            host: Some(dns::CLOUD_HOST),
+            port: ports.get(Server::Cloud.name()).copied(),
+            ..over_tls(dir, CLOUD_USER)
+        },
+        allowlist: Allowlist {
+            folder: newwiki::ALLOWLIST,
+            backup_dir: newwiki::BACKUP,
+        },
+    }
+}
+
+fn db_sync(dir: &Path) -> DbSync {
+    let profile = |server, target| Profile {
+        source: Database {
+            server: Server::Metadata.name(),
+            database: superset::PRODUCTION,
+        },
+        target: Database {
+            server,
+            database: target,
+        },
+        source_key_file: superset::key_file(dir, superset::PRODUCTION),
+        target_key_file: superset::key_file(dir, superset::STAGING),
+    };
+    DbSync {
+        profiles: [
+            (
+                "prod-to-staging",
+                profile(Server::Metadata.name(), superset::STAGING),
+            ),
+            (
+                "prod-to-target",
+                profile(Server::Target.name(), superset::STAGING),
+            ),
+        ]
+        .into(),
+    }
+}
+
 /// Writes `DIR/config.toml` with a section for each server in `up`. `hosts` is how
 /// many hosts are up.
 pub(crate) fn write(dir: &Path, up: &[Service], ports: &Ports, hosts: usize) -> Result<(), Error> {
@@ -72,9 +219,12 @@ pub(crate) fn write(dir: &Path, up: &[Service], ports: &Ports, hosts: usize) -> 
         admins: Admins {
             data_file: &dir.join("admins/data.yaml"),
         },
+        sql: has(Service::MariaDb).then(|| sql(dir, ports)),
         offboard: Offboard {
             archive: "/wmf/data/archive/user",
         },
+        newwiki: has(Service::MariaDb).then(|| new_wiki(dir, ports)),
+        db_sync: has(Service::MariaDb).then(|| db_sync(dir)),
     };
     let path = dir.join("config.toml");
     let text = toml::to_string(&config).map_err(|error| Error::Failed {

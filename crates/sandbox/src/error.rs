@@ -61,10 +61,12 @@ pub enum Error {
         pids: Vec<i32>,
     },
     /// Something was asked of a server that is not up.
-    #[error("{service} is not up in {dir}", dir = dir.display())]
+    #[error("{server} is not up in {dir}", dir = dir.display())]
     NotUp {
-        /// The server.
+        /// The service that the server is a part of.
         service: Service,
+        /// The server.
+        server: String,
         /// The sandbox.
         dir: PathBuf,
     },
@@ -128,7 +130,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Run { program, .. } => Some(format!("is {program} installed and in PATH?")),
-            Self::NotUp { service, dir } => Some(format!(
+            Self::NotUp { service, dir, .. } => Some(format!(
                 "sandbox up --dir {} --with {service}",
                 dir.display()
             )),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Context, Error};
@@ -22,6 +22,11 @@ pub(crate) fn write(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
         .context("create", &new)?;
     file.write_all(text.as_bytes()).context("write", &new)?;
     fs::rename(&new, path).context("write", path)
+}
+
+/// The folder of data that comes with the checkout this program was built from.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
 /// Creates a folder and those above it.

@@ -15,6 +15,7 @@ mod java;
 mod measure;
 mod packages;
 pub mod process;
+mod refinery;
 mod sandbox;
 mod seed;
 mod servers;
@@ -25,5 +26,7 @@ pub mod workspace;
 
 pub use error::Error;
 pub use measure::{Measured, bench, soak};
+pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;
+pub use servers::mariadb::superset::Size;

@@ -12,8 +12,14 @@ use crate::sandbox::{Progress, Service};
 const BUILD: &[&str] = &["gcc", "libc6-dev", "libssl-dev", "pkg-config", "zlib1g-dev"];
 /// util-linux has setsid and setpriv, which are on every Debian.
 const JVM: &[&str] = &["maven"];
-/// Not `mariadb-server`, which would start a server of the machine's own.
-const MARIADB: &[&str] = &["mariadb-client", "mariadb-server-core"];
+/// Not `mariadb-server` and `dnsmasq`, which would start servers of the machine's own.
+const MARIADB: &[&str] = &[
+    "dnsmasq-base",
+    "git",
+    "mariadb-client",
+    "mariadb-server-core",
+    "openssl",
+];
 
 /// Installs what the servers need and the machine lacks, after saying so.
 pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(), Error> {

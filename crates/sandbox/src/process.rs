@@ -157,6 +157,11 @@ pub fn tool(program: impl AsRef<OsStr>, mark: &(String, String)) -> Command {
 /// they are gone and none has taken their place. Gives those that outlive KILL.
 pub fn stop(find: impl Fn() -> Vec<Pid>, grace: Duration) -> Vec<Pid> {
     signal_and_wait(&find(), Signal::TERM, grace);
+    kill(find)
+}
+
+/// The same by KILL alone.
+pub fn kill(find: impl Fn() -> Vec<Pid>) -> Vec<Pid> {
     // What was forked meanwhile is found again; ten rounds end what forks faster.
     for _ in 0..10 {
         let left = find();

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use crate::error::{Context, Error};
 use crate::hosts::{self, Host};
+use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
-use crate::servers::{Ports, hdfs, mariadb, metastore};
+use crate::servers::{Ports, dns, hdfs, metastore};
 use crate::start::{ROLES, Start};
 use crate::state::State;
 use crate::{files, packages, process};
@@ -32,7 +33,8 @@ pub enum Service {
     Metastore,
     /// Machines with sshd.
     Hosts,
-    /// A private `MariaDB`.
+    /// `MariaDB` servers: the platform's, one to copy to, the two replicas of the wikis'
+    /// databases, and the name server that knows where these are.
     MariaDb,
 }
 
@@ -48,6 +50,24 @@ impl Service {
             Self::Hosts => "hosts",
             Self::MariaDb => "mariadb",
         }
+    }
+
+    /// The servers that it is made of, by the names that [`Sandbox::stop_server`] takes;
+    /// of hosts there are as many as wanted.
+    pub(crate) fn roles(self) -> &'static [&'static str] {
+        match self {
+            Self::Hdfs => &["hdfs", "datanode"],
+            Self::Metastore => &["metastore"],
+            Self::Hosts => &[],
+            Self::MariaDb => &["metadata", "target", "prod-replica", "cloud", "dns"],
+        }
+    }
+
+    /// The service that a server is a part of.
+    pub(crate) fn of(role: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|service| service.roles().contains(&role))
     }
 }
 
@@ -123,8 +143,7 @@ pub struct Status {
 /// A server's process.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServerStatus {
-    /// `hdfs`, `datanode`, `metastore` or `mariadb`; servers in one process are listed
-    /// one by one.
+    /// As [`Sandbox::stop_server`] takes it; servers in one process are listed one by one.
     pub name: String,
     /// The process.
     pub pid: i32,
@@ -191,19 +210,29 @@ impl Sandbox {
     /// was left half started is replaced. When a server does not start, what this call
     /// started is ended again.
     pub fn up(&self, options: &UpOptions, progress: Progress<'_>) -> Result<(), Error> {
-        let mut wanted = options.with.clone();
-        if wanted.contains(&Service::Metastore) {
-            wanted.push(Service::Hdfs);
+        let roles = options.with.iter().flat_map(|service| service.roles());
+        self.bring_up(roles.copied().collect(), options, progress)
+    }
+
+    /// Brings up these servers, what they stand on, and the hosts if `options` want them.
+    fn bring_up(
+        &self,
+        mut wanted: Vec<&'static str>,
+        options: &UpOptions,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        if wanted.contains(&"metastore") {
+            wanted.extend(Service::Hdfs.roles());
         }
         files::folder(&self.dir)?;
         let _lock = self.lock(progress)?;
         let mut state = State::load(&self.dir)?;
-        if wanted.contains(&Service::Metastore) && state.backend == Some(Backend::MariaDb) {
-            wanted.push(Service::MariaDb);
+        if wanted.contains(&"metastore") && state.backend == Some(Backend::MariaDb) {
+            wanted.push(Server::Metadata.name());
         }
-        wanted.sort_unstable();
-        wanted.dedup();
-        packages::ensure(&wanted, progress)?;
+        let mut services: Vec<Service> = wanted.iter().copied().filter_map(Service::of).collect();
+        services.extend(options.with.iter().filter(|with| **with == Service::Hosts));
+        packages::ensure(&services, progress)?;
         // What a killed start left: downloads and compilers.
         self.stop(&|server| server == TOOL)?;
 
@@ -236,39 +265,64 @@ impl Sandbox {
         let _lock = self.lock(progress)?;
         self.stop_hosts()?;
         // The metastore before what it stands on.
-        self.stop(&|server| server != "mariadb")?;
+        self.stop(&|server| server != Server::Metadata.name())?;
         self.stop(&|_| true)
     }
 
     /// Ends one server, with whatever shares its process: `hdfs` (with the `DataNode`),
-    /// `datanode`, `metastore`, `mariadb`. A test that must keep the others splits them
-    /// at the start.
+    /// `datanode`, `metastore` (a test that must keep the others splits them at the
+    /// start), the `MariaDB` servers `metadata`, `target`, `prod-replica` and `cloud`, and
+    /// `dns`.
     pub fn stop_server(&self, name: &str) -> Result<(), Error> {
-        if !ROLES.contains(&name) {
-            return Err(Error::Unknown {
-                kind: "server",
-                name: name.to_owned(),
-                known: ROLES.join(", "),
-            });
-        }
+        known_role(name)?;
         let _lock = self.lock(&|_| ())?;
-        self.stop(&|server| {
-            roles(server).any(|role| role == name || (name == "hdfs" && role == "datanode"))
-        })
+        self.stop(&|server| is_in(name, server))
+    }
+
+    /// The same by KILL, as if its machine's power had gone.
+    pub fn kill_server(&self, name: &str) -> Result<(), Error> {
+        known_role(name)?;
+        let _lock = self.lock(&|_| ())?;
+        gone(process::kill(|| self.pids(&|server| is_in(name, server))))
+    }
+
+    /// Lets a server's process answer nobody until [`Sandbox::resume_server`]: its port
+    /// accepts connections, and nothing comes.
+    pub fn pause_server(&self, name: &str) -> Result<(), Error> {
+        self.signal(name, Signal::STOP)
+    }
+
+    /// Lets a paused server go on where it was.
+    pub fn resume_server(&self, name: &str) -> Result<(), Error> {
+        self.signal(name, Signal::CONT)
+    }
+
+    fn signal(&self, name: &str, signal: Signal) -> Result<(), Error> {
+        known_role(name)?;
+        for found in self.processes() {
+            if is_in(name, &found.server) {
+                // Fails only for a process that has just ended.
+                let _ = kill_process(found.pid, signal);
+            }
+        }
+        Ok(())
     }
 
     /// Starts again what [`Sandbox::stop_server`] ended (and whatever shared its
     /// process), as it was.
     pub fn start_server(&self, name: &str, progress: Progress<'_>) -> Result<(), Error> {
         let state = State::load(&self.dir)?;
-        let service = if name == "datanode" { "hdfs" } else { name };
-        let mut with = vec![service.parse()?];
-        if service == "hdfs" && state.backend.is_some() && !state.split_metastore {
-            with.push(Service::Metastore);
+        let mut wanted = vec![known_role(name)?];
+        if Service::Hdfs.roles().contains(&name) {
+            wanted = Service::Hdfs.roles().to_vec();
+            if state.backend.is_some() && !state.split_metastore {
+                wanted.push("metastore");
+            }
         }
-        self.up(
+        self.bring_up(
+            wanted,
             &UpOptions {
-                with,
+                with: Vec::new(),
                 hosts: state.hosts,
                 split_datanode: state.split_datanode,
                 split_metastore: state.split_metastore,
@@ -317,25 +371,37 @@ impl Sandbox {
         hosts::running(&self.dir.join("hosts"), &|unit| self.mark(unit))
     }
 
-    /// Fails unless the server can be used.
+    /// Fails unless the service's servers, but for the `DataNode`, can be used.
     pub(crate) fn require(&self, service: Service) -> Result<State, Error> {
+        if service == Service::Hosts {
+            if self.hosts().is_empty() {
+                return Err(self.not_up(service, "hosts"));
+            }
+            return State::load(&self.dir);
+        }
+        for role in service.roles() {
+            if *role != "datanode" {
+                self.require_server(service, role)?;
+            }
+        }
+        State::load(&self.dir)
+    }
+
+    /// Fails unless this server, which is a part of `service`, can be used.
+    pub(crate) fn require_server(&self, service: Service, role: &str) -> Result<State, Error> {
         let state = State::load(&self.dir)?;
-        let up = if service == Service::Hosts {
-            !self.hosts().is_empty()
-        } else {
-            self.is_healthy(service.name(), &state.ports)
-                && self
-                    .processes()
-                    .iter()
-                    .any(|found| roles(&found.server).any(|role| role == service.name()))
-        };
-        if up {
-            Ok(state)
-        } else {
-            Err(Error::NotUp {
-                service,
-                dir: self.dir.clone(),
-            })
+        let runs = |found: &process::Marked| roles(&found.server).any(|runs| runs == role);
+        if self.is_healthy(role, &state.ports) && self.processes().iter().any(runs) {
+            return Ok(state);
+        }
+        Err(self.not_up(service, role))
+    }
+
+    fn not_up(&self, service: Service, server: &str) -> Error {
+        Error::NotUp {
+            service,
+            server: server.to_owned(),
+            dir: self.dir.clone(),
         }
     }
 
@@ -371,20 +437,16 @@ impl Sandbox {
 
     /// Ends the processes whose server passes `test`.
     pub(crate) fn stop(&self, test: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-        let find = || {
-            let found = self.processes().into_iter();
-            found
-                .filter(|found| test(&found.server))
-                .map(|found| found.pid)
-                .collect()
-        };
-        let left = process::stop(find, GRACE);
-        if left.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Unkillable {
-            pids: left.iter().map(|pid| pid.as_raw_pid()).collect(),
-        })
+        gone(process::stop(|| self.pids(test), GRACE))
+    }
+
+    /// The processes whose server passes `test`.
+    fn pids(&self, test: &dyn Fn(&str) -> bool) -> Vec<Pid> {
+        let found = self.processes().into_iter();
+        found
+            .filter(|found| test(&found.server))
+            .map(|found| found.pid)
+            .collect()
     }
 
     pub(crate) fn is_healthy(&self, role: &str, ports: &Ports) -> bool {
@@ -392,10 +454,37 @@ impl Sandbox {
             "hdfs" => hdfs::answers(ports),
             "datanode" => hdfs::has_datanode(ports),
             "metastore" => metastore::is_healthy(ports),
-            "mariadb" => mariadb::is_healthy(&self.dir),
-            _ => false,
+            "dns" => dns::is_healthy(ports),
+            _ => Server::find(role).is_some_and(|server| server.is_healthy(&self.dir)),
         }
     }
+}
+
+/// Fails when processes outlived KILL.
+fn gone(left: Vec<Pid>) -> Result<(), Error> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unkillable {
+        pids: left.into_iter().map(Pid::as_raw_pid).collect(),
+    })
+}
+
+/// The server of that name.
+fn known_role(name: &str) -> Result<&'static str, Error> {
+    ROLES
+        .into_iter()
+        .find(|role| *role == name)
+        .ok_or_else(|| Error::Unknown {
+            kind: "server",
+            name: name.to_owned(),
+            known: ROLES.join(", "),
+        })
+}
+
+/// Whether the server `name` is in a process with this mark; HDFS has its `DataNode`.
+fn is_in(name: &str, mark: &str) -> bool {
+    roles(mark).any(|role| role == name || (name == "hdfs" && role == "datanode"))
 }
 
 /// The servers in one process, from its mark.
@@ -408,8 +497,8 @@ pub(crate) fn ports_of(role: &str, backend: Option<Backend>) -> Option<&'static 
         "hdfs" => Some(hdfs::NAMENODE_PORTS),
         "datanode" => Some(hdfs::DATANODE_PORTS),
         "metastore" => Some(backend.map_or(&[][..], Backend::ports)),
-        "mariadb" => Some(mariadb::PORTS),
-        _ => None,
+        "dns" => Some(dns::PORTS),
+        _ => Server::find(role).map(Server::ports),
     }
 }
 

@@ -11,8 +11,10 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::java::Java;
 use crate::sandbox::{Progress, Sandbox, Service, UpOptions, ports_of, roles};
+use crate::seed::newwiki;
+use crate::servers::mariadb::Server;
 use crate::servers::metastore::Backend;
-use crate::servers::{self, hdfs, mariadb, metastore};
+use crate::servers::{self, dns, hdfs, mariadb, metastore, tls};
 use crate::state::State;
 use crate::{admins, config, files, hosts, process};
 
@@ -20,18 +22,19 @@ use crate::{admins, config, files, hosts, process};
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The servers that are processes here, in the order they depend on each other.
-pub(crate) const ROLES: [&str; 4] = ["mariadb", "hdfs", "datanode", "metastore"];
+pub(crate) const ROLES: [&str; 8] = [
+    "metadata",
+    "target",
+    "prod-replica",
+    "cloud",
+    "dns",
+    "hdfs",
+    "datanode",
+    "metastore",
+];
 
 /// What every sandbox's folder has in it.
-const FOLDERS: [&str; 7] = [
-    "admins",
-    "hdfs",
-    "hosts",
-    "mariadb",
-    "metastore",
-    "secrets",
-    "state",
-];
+const FOLDERS: [&str; 6] = ["admins", "hdfs", "hosts", "metastore", "secrets", "state"];
 
 /// One call of [`Sandbox::up`], which holds the lock.
 pub(crate) struct Start<'a> {
@@ -57,20 +60,19 @@ impl<'a> Start<'a> {
     }
 
     /// Brings up `wanted` (with what it stands on) and writes down where it is.
-    pub(crate) fn run(&self, wanted: &[Service], state: &mut State) -> Result<(), Error> {
+    pub(crate) fn run(&self, wanted: &[&str], state: &mut State) -> Result<(), Error> {
         let dir = self.sandbox.dir();
         for folder in FOLDERS {
             files::folder(&dir.join(folder))?;
         }
         files::restrict(&dir.join("secrets"))?;
-        let has = |service: Service| wanted.contains(&service);
+        let wants_hosts = self.options.with.contains(&Service::Hosts);
 
         let broken = self.replace_broken(state)?;
         let running = self.running_roles();
         let mut missing = ROLES.to_vec();
         missing.retain(|role| {
-            let service = if *role == "datanode" { "hdfs" } else { role };
-            (broken.contains(role) || wanted.iter().any(|wanted| wanted.name() == service))
+            (broken.contains(role) || wanted.contains(role))
                 && !running.iter().any(|runs| runs == role)
         });
         if missing.contains(&"hdfs") {
@@ -78,20 +80,26 @@ impl<'a> Start<'a> {
         }
         if missing.contains(&"metastore") {
             state.split_metastore = self.options.split_metastore;
-            state.backend.get_or_insert(if has(Service::MariaDb) {
-                Backend::MariaDb
-            } else {
-                Backend::Derby
-            });
+            state
+                .backend
+                .get_or_insert(if wanted.contains(&Server::Metadata.name()) {
+                    Backend::MariaDb
+                } else {
+                    Backend::Derby
+                });
         }
-        if has(Service::Hosts) {
+        if wants_hosts {
             state.hosts = self.options.hosts;
         }
         self.assign_ports(state, &missing)?;
         state.save(dir)?;
+        if running.iter().any(|role| role == "dns") && !dns::is_current(dir, &state.ports) {
+            self.sandbox.stop(&|server| server == "dns")?;
+            missing.push("dns");
+        }
 
         thread::scope(|scope| {
-            let hosts = has(Service::Hosts).then(|| {
+            let hosts = wants_hosts.then(|| {
                 scope.spawn(|| {
                     hosts::up(
                         &dir.join("hosts"),
@@ -117,7 +125,9 @@ impl<'a> Start<'a> {
         let mut up = Service::ALL.to_vec();
         up.retain(|service| match service {
             Service::Hosts => hosts > 0,
-            _ => running.iter().any(|role| role == service.name()),
+            _ => running
+                .iter()
+                .any(|role| service.roles().contains(&role.as_str())),
         });
         config::write(dir, &up, &state.ports, hosts)
     }
@@ -154,10 +164,13 @@ impl<'a> Start<'a> {
         Ok(broken)
     }
 
-    /// Whether a JVM has said that it was ready: it may answer before its start is
-    /// complete.
+    /// Whether a start was completed: a JVM that has said so, a database server with
+    /// accounts. It may answer before.
     fn was_ready(&self, server: &str) -> bool {
-        server == "mariadb" || is_ready(&self.log(server))
+        match Server::find(server) {
+            Some(server) => server.is_set_up(self.sandbox.dir()),
+            None => server == "dns" || is_ready(&self.log(server)),
+        }
     }
 
     fn log(&self, server: &str) -> PathBuf {
@@ -192,16 +205,66 @@ impl<'a> Start<'a> {
 
     fn start_servers(&self, missing: &[&str], state: &State) -> Result<(), Error> {
         let dir = self.sandbox.dir();
+        if missing.contains(&"dns") {
+            dns::write_conf(dir, &state.ports)?;
+            (self.progress)("starting dns");
+            self.spawn("dns", dns::PROGRAM, |command| dns::arguments(dir, command))?;
+        }
+        let mut databases = Server::ALL.to_vec();
+        databases.retain(|server| missing.contains(&server.name()));
+        if !databases.is_empty() {
+            tls::make(dir, &self.sandbox.tool_mark())?;
+        }
+        // The metastore may stand on that one.
+        let metadata = databases
+            .first()
+            .filter(|first| **first == Server::Metadata);
+        let waits = missing.contains(&"metastore") && state.backend == Some(Backend::MariaDb);
+        if let (true, Some(metadata)) = (waits, metadata) {
+            self.start_database(*metadata, state)?;
+            databases.remove(0);
+        }
+        thread::scope(|scope| {
+            let started: Vec<_> = databases
+                .into_iter()
+                .map(|server| scope.spawn(move || self.start_database(server, state)))
+                .collect();
+            if missing.contains(&Server::ProdReplica.name()) && !newwiki::is_local(dir) {
+                newwiki::local(dir)?;
+            }
+            self.start_jvms(missing, state)?;
+            if missing.contains(&"dns") {
+                self.wait("dns", || dns::is_healthy(&state.ports))?;
+            }
+            for started in started {
+                started
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn start_database(&self, server: Server, state: &State) -> Result<(), Error> {
+        let dir = self.sandbox.dir();
+        let tool = self.sandbox.tool_mark();
+        let plugins = match server {
+            Server::ProdReplica => mariadb::plugins(&Cache::from_env()?, &tool)?,
+            _ => None,
+        };
+        (self.progress)(&format!("starting {}", server.name()));
+        server.make_data(dir, &tool)?;
+        self.spawn(server.name(), mariadb::PROGRAM, |command| {
+            server.arguments(dir, &state.ports, plugins.as_deref(), command);
+        })?;
+        self.wait(server.name(), || server.is_healthy(dir))?;
+        server.set_up(dir)
+    }
+
+    fn start_jvms(&self, missing: &[&str], state: &State) -> Result<(), Error> {
+        let dir = self.sandbox.dir();
         let tool = self.sandbox.tool_mark();
         let has = |role: &str| missing.contains(&role);
-        if has("mariadb") {
-            mariadb::make_data(dir, &tool, self.progress)?;
-            (self.progress)("starting mariadb");
-            self.spawn("mariadb", mariadb::PROGRAM, |command| {
-                mariadb::arguments(dir, &state.ports, command);
-            })?;
-            self.wait("mariadb", || mariadb::is_healthy(dir))?;
-        }
         if !["hdfs", "datanode", "metastore"].into_iter().any(has) {
             return Ok(());
         }
@@ -355,10 +418,10 @@ fn jvms(missing: &[&str], state: &State) -> Vec<String> {
     let (mut joint, mut alone) = (Vec::new(), Vec::new());
     for &role in missing {
         match role {
-            "mariadb" => {}
             "datanode" if state.split_datanode => alone.push(role),
             "metastore" if state.split_metastore => alone.push(role),
-            _ => joint.push(role),
+            "hdfs" | "datanode" | "metastore" => joint.push(role),
+            _ => {}
         }
     }
     // The DataNode last: its start waits for the NameNode.
@@ -384,7 +447,7 @@ mod tests {
 
     #[test]
     fn one_jvm_unless_split() {
-        let all = ["mariadb", "hdfs", "datanode", "metastore"];
+        let all = ["metadata", "dns", "hdfs", "datanode", "metastore"];
         let mut state = State::default();
         assert_eq!(jvms(&all, &state), ["hdfs+datanode+metastore"]);
         state.split_datanode = true;
@@ -395,6 +458,6 @@ mod tests {
         );
         state.split_metastore = true;
         assert_eq!(jvms(&all, &state), ["hdfs", "metastore", "datanode"]);
-        assert!(jvms(&["mariadb"], &state).is_empty());
+        assert!(jvms(&["metadata"], &state).is_empty());
     }
 }

@@ -96,16 +96,6 @@ impl<S: DeserializeOwned + Default> Config<S> {
             ssh_agent: None,
         })
     }
-
-    /// The section `section` called `name`, or the error that says it is missing.
-    pub fn need<'a, X>(&self, section: Option<&'a X>, name: &str) -> Result<&'a X, CliError> {
-        section.ok_or_else(|| {
-            CliError::usage(format!(
-                "configuration {}: there is no section [{name}]",
-                self.path.display()
-            ))
-        })
-    }
 }
 
 /// The file, the line, the key's full path and the closest known key.

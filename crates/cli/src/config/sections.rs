@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use opsweek_core::services::sql;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Count;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub admins: Option<Admins>,
     /// Where applications run.
     pub yarn: Option<Yarn>,
+    /// SQL servers by name.
+    pub sql: BTreeMap<String, sql::Settings>,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             fleet: None,
             admins: None,
             yarn: None,
+            sql: BTreeMap::new(),
         }
     }
 }

@@ -46,6 +46,11 @@ fn the_whole_reference_is_read() {
         data_file = "/srv/puppet/modules/admin/data/data.yaml"
         [yarn]
         url = "http://an-master1003.example.org:8088"
+        [sql.metadata]
+        host = "db.example.org"
+        user = "dbsync"
+        ca_file = "/etc/ssl/db.pem"
+        deadline = "45s"
         [offboard]
         archive = "/wmf/data/archive/user"
         [newwiki]
@@ -164,4 +169,46 @@ fn the_file_is_looked_for_in_order() {
         .unwrap_err()
         .to_string();
     assert!(missing.contains("none.toml") && missing.contains("No such file"));
+}
+
+#[test]
+fn a_password_is_read_from_a_file_that_is_not_everybodys() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+    let text = format!(
+        "[sql.db]\nhost = \"db.example.org\"\nuser = \"ops\"\npassword_file = {:?}\n",
+        file.display().to_string()
+    );
+    let server = || parse(&text).unwrap().sql_server("db");
+
+    mode(0o640);
+    let server_config = server().unwrap().config().clone();
+    assert_eq!(server_config.password.unwrap().reveal(), "hunter2");
+    mode(0o644);
+    let error = server().unwrap_err().to_string();
+    assert!(error.contains("is open to everybody"), "{error}");
+    assert!(error.contains("hint: chmod o= "), "{error}");
+    std::fs::remove_file(&file).unwrap();
+    let error = server().unwrap_err().to_string();
+    assert!(error.contains("[sql.db] password_file"), "{error}");
+}
+
+#[test]
+fn a_sql_server_that_cannot_be_used_is_named() {
+    let server = |text: &str, name: &str| {
+        let error = parse(text).unwrap().sql_server(name).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Usage);
+        error.to_string()
+    };
+    let error = server("", "db");
+    assert!(error.contains("there is no section [sql.db]"), "{error}");
+    let error = server("[sql.db]\nuser = \"ops\"", "db");
+    assert!(error.contains("[sql.db] either host or socket"), "{error}");
+    let unset = "[sql.db]\nhost = \"db\"\nuser = \"ops\"\npassword_env = \"OPSWEEK_NO_SUCH\"";
+    let error = server(unset, "db");
+    assert!(error.contains("no variable OPSWEEK_NO_SUCH"), "{error}");
 }

@@ -1,12 +1,13 @@
 //! From the configuration to the clients of the systems. Contacts nothing.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use opsweek_core::actions::World;
 use opsweek_core::actions::guard::Guard;
 use opsweek_core::procedures::offboard::admins::Admins;
-use opsweek_core::services::{fleet, hdfs, metastore, yarn};
+use opsweek_core::services::{fleet, hdfs, metastore, sql, yarn};
 
 use super::{Config, Fleet, Hdfs, Metastore};
 use crate::error::CliError;
@@ -41,12 +42,91 @@ impl<S> Config<S> {
         })
     }
 
+    /// The section `section` called `name`, or the error that says it is missing.
+    pub fn need<'a, X>(&self, section: Option<&'a X>, name: &str) -> Result<&'a X, CliError> {
+        section.ok_or_else(|| {
+            CliError::usage(format!(
+                "configuration {}: there is no section [{name}]",
+                self.path.display()
+            ))
+        })
+    }
+
     /// Where it is known who is active.
     pub fn admins(&self) -> Option<Admins> {
         self.settings.admins.as_ref().map(|admins| Admins {
             data_file: admins.data_file.clone(),
             max_age: admins.max_age.0,
         })
+    }
+
+    /// The SQL server of the section `[sql.NAME]`.
+    pub fn sql_server(&self, name: &str) -> Result<sql::Server, CliError> {
+        let section = self.need(self.settings.sql.get(name), &format!("sql.{name}"))?;
+        self.sql(&format!("sql.{name}"), section)
+    }
+
+    /// The SQL server that a section describes; `section` is its name, for messages.
+    pub fn sql(&self, section: &str, settings: &sql::Settings) -> Result<sql::Server, CliError> {
+        let password = self.secret(
+            section,
+            "password",
+            settings.password_file.as_deref(),
+            settings.password_env.as_deref(),
+        )?;
+        settings
+            .with_password(password)
+            .map(sql::Server::new)
+            .map_err(|fault| self.wrong(section, fault))
+    }
+
+    /// A secret: the first line of a file that is nobody else's to read, or an environment
+    /// variable. `None` when neither is named. `what` is what the keys of the section begin
+    /// with: `password` of `password_file`.
+    pub fn secret(
+        &self,
+        section: &str,
+        what: &str,
+        file: Option<&Path>,
+        variable: Option<&str>,
+    ) -> Result<Option<sql::Secret>, CliError> {
+        let word = match (file, variable) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Err(
+                    self.wrong(section, &format!("{what}_file and {what}_env are both set"))
+                );
+            }
+            (Some(path), None) => {
+                let unreadable = |error: &std::io::Error| {
+                    self.wrong(section, &format!("{what}_file {}", path.display()))
+                        .because(error)
+                };
+                let mode = path.metadata().map_err(|error| unreadable(&error))?.mode();
+                if mode & 0o007 != 0 {
+                    let wide = format!("{what}_file {} is open to everybody", path.display());
+                    return Err(self
+                        .wrong(section, &wide)
+                        .hint(format!("chmod o= {}", path.display())));
+                }
+                let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+                text.lines().next().unwrap_or_default().to_owned()
+            }
+            (None, Some(variable)) => std::env::var(variable).map_err(|_| {
+                self.wrong(
+                    section,
+                    &format!("{what}_env: the environment has no variable {variable}"),
+                )
+            })?,
+        };
+        Ok(Some(sql::Secret::new(word)))
+    }
+
+    fn wrong(&self, section: &str, fault: &str) -> CliError {
+        CliError::usage(format!(
+            "configuration {}: [{section}] {fault}",
+            self.path.display()
+        ))
     }
 
     fn unusable(&self, section: &str) -> CliError {

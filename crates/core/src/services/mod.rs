@@ -3,4 +3,5 @@
 pub mod fleet;
 pub mod hdfs;
 pub mod metastore;
+pub mod sql;
 pub mod yarn;

@@ -1,5 +1,7 @@
-//! A realistic leaver, made by the servers' own clients.
+//! What the tools are to work on, made by the servers' own clients: a realistic leaver,
+//! Superset's databases, the lists of wikis.
 
+pub(crate) mod newwiki;
 mod world;
 
 use std::io::Write;
@@ -8,6 +10,8 @@ use std::process::Stdio;
 use crate::error::Error;
 use crate::hosts::{self, HostSeed};
 use crate::sandbox::{Sandbox, Service};
+use crate::servers::mariadb::Server;
+use crate::servers::mariadb::superset::{self, Size};
 use crate::{admins, files};
 
 /// How much of a leaver.
@@ -59,6 +63,21 @@ impl Sandbox {
             hosts::seed(&self.dir().join("hosts"), user, &seed)?;
         }
         admins::set(self.dir(), user, options.active)
+    }
+
+    /// Makes Superset's databases on the server `metadata` as they are after the first
+    /// start: `superset_production`, with about `size` of generated rows (six tenths of
+    /// it in `logs`, three in `query`), and `superset_staging`, an older copy; the latter
+    /// on `target` too if that is up. Removes `superset_staging_new` and
+    /// `superset_staging_previous` on both.
+    pub fn seed_superset(&self, size: Size) -> Result<(), Error> {
+        let (metadata, target) = (Server::Metadata, Server::Target);
+        self.require_server(Service::MariaDb, metadata.name())?;
+        superset::seed(self.dir(), size)?;
+        if self.require_server(Service::MariaDb, target.name()).is_ok() {
+            superset::seed_staging(self.dir(), target)?;
+        }
+        Ok(())
     }
 
     fn make(&self, ops: &[world::Op]) -> Result<(), Error> {
@@ -115,8 +134,10 @@ fn check_name(user: &str) -> Result<(), Error> {
         "default",
         "hdfs",
         "hive",
+        "newwiki",
         "root",
         "shared",
+        "superset",
         world::OTHER,
         world::SYSTEM,
     ]

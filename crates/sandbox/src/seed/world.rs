@@ -7,7 +7,7 @@ use serde::Serialize;
 pub(super) const OTHER: &str = "azy";
 /// The system account that owns what nobody owns.
 pub(super) const SYSTEM: &str = "analytics";
-const ANALYSTS: &str = "analytics-privatedata-users";
+pub(super) const ANALYSTS: &str = "analytics-privatedata-users";
 
 /// What `World.java` does, one a line.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,10 @@ pub(super) enum Op {
         owner: String,
         group: &'static str,
         mode: u16,
+    },
+    /// With what is in it.
+    Remove {
+        path: String,
     },
     /// Files that nobody looks at one by one.
     Many {
@@ -53,18 +57,18 @@ pub(super) enum Op {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Table {
-    database: String,
-    name: String,
-    owner: String,
-    comment: String,
-    columns: &'static [(&'static str, &'static str)],
-    partitioned_by: &'static [(&'static str, &'static str)],
-    external: bool,
+    pub(super) database: String,
+    pub(super) name: String,
+    pub(super) owner: String,
+    pub(super) comment: String,
+    pub(super) columns: &'static [(&'static str, &'static str)],
+    pub(super) partitioned_by: &'static [(&'static str, &'static str)],
+    pub(super) external: bool,
     /// Whether Spark made it, which writes its location into the serde's `path` too.
-    spark: bool,
-    location: Option<String>,
+    pub(super) spark: bool,
+    pub(super) location: Option<String>,
     /// The query, for a view.
-    view: Option<String>,
+    pub(super) view: Option<String>,
 }
 
 const COLUMNS: &[(&str, &str)] = &[("page", "string"), ("views", "bigint")];

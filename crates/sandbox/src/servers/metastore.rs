@@ -1,10 +1,12 @@
-//! The Hive metastore, on Derby inside its own JVM or on the sandbox's `MariaDB`.
+//! The Hive metastore, on Derby inside its own JVM or on the sandbox's
+//! `MariaDB` server `metadata`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::mariadb::Server;
 use super::{Ports, hdfs, mariadb};
 use crate::cache::Cache;
 use crate::error::{Context, Error};
@@ -97,7 +99,7 @@ fn embedded_url(folder: &Path) -> String {
 }
 
 fn mariadb_url(ports: &Ports, database: &str) -> String {
-    let address = super::address(ports.get("mariadb").copied().unwrap_or(0));
+    let address = super::address(ports.get(Server::Metadata.name()).copied().unwrap_or(0));
     // Without useMysqlMetadata the metastore does not take MariaDB for MySQL.
     format!("jdbc:mariadb://{address}/{database}?useMysqlMetadata=true")
 }
@@ -184,7 +186,10 @@ const SCHEMA_TOOL: &str = "org.apache.hadoop.hive.metastore.tools.MetastoreSchem
 fn make_mariadb(dir: &Path, java: &Java, progress: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
     mariadb::make_account(dir, ACCOUNT, DATABASE)?;
     let version = format!("SELECT SCHEMA_VERSION FROM {DATABASE}.VERSION");
-    if mariadb::sql(dir, &version).is_ok_and(|rows| rows.lines().count() == 2) {
+    if Server::Metadata
+        .sql(dir, &version)
+        .is_ok_and(|rows| rows.lines().count() == 1)
+    {
         return Ok(());
     }
     progress("making the metastore's schema on MariaDB");
@@ -193,13 +198,14 @@ fn make_mariadb(dir: &Path, java: &Java, progress: &(dyn Fn(&str) + Sync)) -> Re
         .join("scripts/metastore/upgrade/mysql/hive-schema-3.1.0.mysql.sql");
     let script = fs::read_to_string(&script).context("read", &script)?;
     // The script's indexes are longer than utf8mb4 would allow.
-    mariadb::sql(
-        dir,
-        &format!(
-            "DROP DATABASE IF EXISTS {DATABASE};\n\
+    Server::Metadata
+        .sql(
+            dir,
+            &format!(
+                "DROP DATABASE IF EXISTS {DATABASE};\n\
              CREATE DATABASE {DATABASE} CHARACTER SET latin1;\n\
              USE {DATABASE};\n{script}"
-        ),
-    )
-    .map(drop)
+            ),
+        )
+        .map(drop)
 }

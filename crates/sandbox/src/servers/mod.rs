@@ -1,8 +1,10 @@
 //! The servers, one module each: their configuration, and whether they can be used.
 
+pub(crate) mod dns;
 pub(crate) mod hdfs;
 pub(crate) mod mariadb;
 pub(crate) mod metastore;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

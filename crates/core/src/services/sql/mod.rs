@@ -1,0 +1,93 @@
+//! SQL servers: `MariaDB` and what speaks its protocol.
+
+mod config;
+mod connection;
+mod error;
+
+use std::sync::Arc;
+
+use mysql_async::{Opts, OptsBuilder, SslOpts};
+
+pub use config::{Config, Endpoint, Secret, Settings, Tls};
+pub use connection::Connection;
+pub use error::Error;
+
+/// One server and the account there. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Server(Arc<Config>);
+
+impl Server {
+    /// Contacts nothing.
+    pub fn new(config: Config) -> Self {
+        Self(Arc::new(config))
+    }
+
+    /// Account and place, for messages: `ops@db.example.org:3306`.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.0.user, self.0.endpoint)
+    }
+
+    /// How it is reached.
+    pub fn config(&self) -> &Config {
+        &self.0
+    }
+
+    /// A connection of one's own, its character set utf8mb4.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        Connection::open(self.clone()).await
+    }
+
+    /// What tells this server from all others, however it is reached: its host's name, its
+    /// port, its number in replication and the place of its data.
+    pub async fn identity(&self) -> Result<String, Error> {
+        let mut connection = self.connect().await?;
+        let identity = connection.identity().await;
+        connection.close().await;
+        identity
+    }
+
+    fn options(&self) -> Opts {
+        let config = &*self.0;
+        let options = OptsBuilder::default()
+            .user(Some(&config.user))
+            .pass(config.password.as_ref().map(Secret::reveal))
+            // Else a loopback address is silently left for whatever socket the server names.
+            .prefer_socket(false)
+            .stmt_cache_size(0)
+            // Debian's servers talk latin1 to whoever does not ask.
+            .init(vec!["SET NAMES utf8mb4"]);
+        let options = match &config.endpoint {
+            Endpoint::Tcp { host, port } => options.ip_or_hostname(host).tcp_port(*port),
+            Endpoint::Socket(path) => options.socket(Some(path.to_string_lossy())),
+        };
+        let ssl = match &config.tls {
+            Tls::Off => None,
+            Tls::Verified { ca_file: None } => Some(SslOpts::default()),
+            Tls::Verified {
+                ca_file: Some(path),
+            } => Some(
+                SslOpts::default()
+                    .with_root_certs(vec![path.clone().into()])
+                    .with_disable_built_in_roots(true),
+            ),
+        };
+        options.ssl_opts(ssl).into()
+    }
+}
+
+/// A name as SQL writes it whatever is in it: between backticks, its own doubled. Source:
+/// `MariaDB`, "Identifier Names".
+pub fn quote_identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        assert_eq!(quote_identifier("azywiki"), "`azywiki`");
+        assert_eq!(quote_identifier("a`; DROP b"), "`a``; DROP b`");
+    }
+}
