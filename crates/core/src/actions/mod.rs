@@ -3,6 +3,7 @@
 //! hold for all of them whatever plan they come from.
 
 pub mod file;
+pub mod git;
 pub mod guard;
 pub mod hdfs;
 pub mod hive;
@@ -105,6 +106,8 @@ pub enum Action {
     Host(host::Action),
     /// A file on this machine.
     File(file::Action),
+    /// In a git checkout.
+    Git(git::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -131,6 +134,12 @@ impl From<file::Action> for Action {
     }
 }
 
+impl From<git::Action> for Action {
+    fn from(action: git::Action) -> Self {
+        Self::Git(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -140,6 +149,7 @@ impl Act for Action {
             Self::Hive(action) => action.observe(world).await,
             Self::Host(action) => action.observe(world, cx).await,
             Self::File(action) => action.observe(world).await,
+            Self::Git(action) => action.observe(world).await,
         }
     }
 
@@ -149,6 +159,7 @@ impl Act for Action {
             Self::Hive(action) => action.apply(world, cx).await,
             Self::Host(action) => action.apply(world, cx).await,
             Self::File(action) => action.apply(world).await,
+            Self::Git(action) => action.apply(world).await,
         }
     }
 
@@ -158,6 +169,7 @@ impl Act for Action {
             Self::Hive(action) => action.summary(),
             Self::Host(action) => action.summary(),
             Self::File(action) => action.summary(),
+            Self::Git(action) => action.summary(),
         }
     }
 
@@ -167,12 +179,13 @@ impl Act for Action {
             Self::Hive(action) => action.targets(),
             Self::Host(action) => action.targets(),
             Self::File(action) => action.targets(),
+            Self::Git(action) => action.targets(),
         }
     }
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) | Self::File(_) => None,
+            Self::Hdfs(_) | Self::File(_) | Self::Git(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
         }
@@ -183,7 +196,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.proves(),
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
-            Self::File(_) => Vec::new(),
+            Self::File(_) | Self::Git(_) => Vec::new(),
         }
     }
 
@@ -193,6 +206,7 @@ impl Act for Action {
             Self::Hive(action) => action.faults(),
             Self::Host(action) => action.faults(),
             Self::File(action) => action.faults(),
+            Self::Git(action) => action.faults(),
         }
     }
 }
