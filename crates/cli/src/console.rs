@@ -93,6 +93,8 @@ pub(crate) struct Env {
     pub(crate) config: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
     pub(crate) config_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`, or `.local/state` in `HOME`.
+    pub(crate) state_home: Option<PathBuf>,
     /// `HOME`.
     pub(crate) home: Option<PathBuf>,
     /// `SSH_AUTH_SOCK`.
@@ -123,6 +125,8 @@ impl Env {
             config: path("OPSWEEK_CONFIG"),
             config_home: path("XDG_CONFIG_HOME")
                 .or_else(|| path("HOME").map(|home| home.join(".config"))),
+            state_home: path("XDG_STATE_HOME")
+                .or_else(|| path("HOME").map(|home| home.join(".local/state"))),
             home: path("HOME"),
             ssh_agent: path("SSH_AUTH_SOCK"),
             by: clean(&format!("{user}@{host}")),

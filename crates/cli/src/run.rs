@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -42,6 +43,16 @@ pub trait Tool: 'static {
     type Section: DeserializeOwned + Default;
     /// What it does.
     type Procedure: Procedure;
+
+    /// Where, in the caller's folder of states, journals and plans are kept by a run that
+    /// needs no configuration when there is none. `None`: it needs one. `args` are none where
+    /// a plan file is to be run.
+    fn unconfigured(_args: Option<&Self::Args>) -> Option<PathBuf>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// Finds the request sound, or says why not: [`Exit::Usage`], or [`Exit::Refused`] by
     /// a safety rule. Contacts nothing.

@@ -26,7 +26,7 @@ const TOOLS: [&str; 4] = ["offboard", "newwiki", "db-sync", "snapshot-bump"];
 /// A configuration: the shared settings, and the section `S` of one tool.
 #[derive(Clone, Debug)]
 pub struct Config<S> {
-    /// The file that it was read from, for messages.
+    /// The file that it was read from, for messages; empty where there is none.
     pub path: PathBuf,
     /// What all tools share.
     pub settings: Settings,
@@ -39,8 +39,15 @@ pub struct Config<S> {
 }
 
 impl<S: DeserializeOwned + Default> Config<S> {
-    /// Reads the file that the flag, the environment or custom names, in this order.
-    pub(crate) fn find(flag: Option<&Path>, env: &Env, tool: &str) -> Result<Self, CliError> {
+    /// Reads the file that the flag, the environment or custom names, in this order. Where
+    /// there is none and `without` says that it is not needed, all is at its default, and
+    /// journals and plans are kept in the folder `without` of the caller's folder of states.
+    pub(crate) fn find(
+        flag: Option<&Path>,
+        env: &Env,
+        tool: &str,
+        without: Option<&Path>,
+    ) -> Result<Self, CliError> {
         let usual = [
             Some(PathBuf::from(SYSTEM)),
             env.config_home
@@ -50,6 +57,9 @@ impl<S: DeserializeOwned + Default> Config<S> {
         let named = flag.or(env.config.as_deref());
         let found = usual.iter().flatten().find(|path| path.exists());
         let Some(path) = named.or(found.map(PathBuf::as_path)) else {
+            if let Some(folder) = without {
+                return Ok(Self::absent(env, folder));
+            }
             let tried: Vec<String> = usual
                 .iter()
                 .flatten()
@@ -68,6 +78,26 @@ impl<S: DeserializeOwned + Default> Config<S> {
             ssh_agent: env.ssh_agent.clone(),
             ..Self::parse(path, &text, tool)?
         })
+    }
+
+    fn absent(env: &Env, folder: &Path) -> Self {
+        let defaults = Settings::default();
+        let states = env.state_home.as_ref().map(|home| home.join("opsweek"));
+        Self {
+            path: PathBuf::new(),
+            settings: Settings {
+                state_dir: states.unwrap_or(defaults.state_dir.clone()).join(folder),
+                ..defaults
+            },
+            tool: S::default(),
+            home: env.home.clone(),
+            ssh_agent: env.ssh_agent.clone(),
+        }
+    }
+
+    /// Whether there is no configuration at all.
+    pub fn is_absent(&self) -> bool {
+        self.path.as_os_str().is_empty()
     }
 
     /// The tool's own section is the one called `tool`.

@@ -85,7 +85,9 @@ async fn drive<T: Tool>(
     request: Option<T::Args>,
     out: &mut Output,
 ) -> Result<Exit, CliError> {
-    let config = Config::find(common.config.as_deref(), &shell.env, T::NAME)?;
+    let flag = common.config.as_deref();
+    let without = T::unconfigured(request.as_ref());
+    let config = Config::find(flag, &shell.env, T::NAME, without.as_deref())?;
     let (procedure, loaded) = match (&common.plan, request) {
         (Some(file), _) => {
             let approve = common.approve.as_deref();

@@ -34,6 +34,17 @@ pub struct World {
 }
 
 impl World {
+    /// This machine alone: no system is configured.
+    pub fn local(guard: Guard) -> Self {
+        Self {
+            hdfs: None,
+            metastore: None,
+            fleet: None,
+            yarn: None,
+            guard,
+        }
+    }
+
     fn hdfs(&self) -> Result<&Hdfs, Failure> {
         self.hdfs.as_ref().ok_or_else(|| absent("hdfs"))
     }

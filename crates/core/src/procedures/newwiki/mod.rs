@@ -21,7 +21,7 @@ mod report;
 mod tests;
 mod work;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::civil::Date;
 
@@ -132,6 +132,16 @@ impl Newwiki {
                 "correct the configuration",
             );
         }
+        let odd = |text: &&String| {
+            text.is_empty() || text.len() > 255 || text.chars().any(char::is_control)
+        };
+        if let Some(value) = request.drop_projects.iter().find(odd) {
+            let shown: String = value.chars().take(64).collect();
+            return refuse(
+                format!("{shown:?} cannot be a value of the allowlist"),
+                "give the value as it stands in its row, without tabs",
+            );
+        }
         if let Some(name) = request
             .names
             .iter()
@@ -168,15 +178,15 @@ impl Newwiki {
     }
 
     /// The files that may be edited, as absolute paths.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<String> {
         [Target::Allowlist, Target::Sqoop]
-            .map(|target| self.request.path(target))
+            .map(|target| self.request.path(target).display().to_string())
             .into()
     }
 
-    /// The checkout of the refinery.
-    pub fn refinery(&self) -> &Path {
-        &self.request.refinery
+    /// Whether nothing but the files is looked at or changed.
+    pub fn is_offline(&self) -> bool {
+        self.request.offline
     }
 }
 

@@ -3,6 +3,9 @@
 //! wikis' addresses.
 
 use std::fmt;
+use std::path::Path;
+
+pub use jiff::civil::Date;
 
 use serde::Serialize;
 
@@ -109,6 +112,29 @@ fn family(name: &str) -> Option<(&str, &'static str)> {
         .find_map(|(ending, project)| Some((name.strip_suffix(ending)?, *project)))
 }
 
+impl Name {
+    /// Takes a name that somebody asked for. `dblists`: where lists of known names are, for
+    /// a refusal that names close ones.
+    pub fn asked(text: &str, dblists: Option<&Path>) -> Result<Self, Refusal> {
+        Self::parse(text).map_err(|error| {
+            let lists = dblists.and_then(|folder| Lists::read(folder).ok());
+            let known = lists.iter().flat_map(|lists| &lists.all).map(Self::as_str);
+            let close = close_matches(&text.to_lowercase(), known);
+            let hint = if Project::parse(text).is_ok() && text.contains('.') {
+                format!("a project goes into the allowlist by --project {text}")
+            } else if close.is_empty() {
+                "it is like azywiki or azywiktionary: a-z, 0-9 and _, then the family".to_owned()
+            } else {
+                format!("did you mean {}?", close.join(", "))
+            };
+            Refusal {
+                what: error.to_string(),
+                hint,
+            }
+        })
+    }
+}
+
 impl From<Name> for String {
     fn from(name: Name) -> Self {
         name.0
@@ -168,6 +194,17 @@ impl Project {
             return Err(wrong("its last part is no wiki family"));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Takes a project that somebody asked for.
+    pub fn asked(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text).map_err(|error| Refusal {
+            what: error.to_string(),
+            hint: match Name::parse(text) {
+                Ok(name) => format!("the project of {name} is {}", name.project(false)),
+                Err(_) => "it is what pageviews have: azy.wikipedia".to_owned(),
+            },
+        })
     }
 
     /// The project.
@@ -247,6 +284,17 @@ pub fn resolve(name: &Name, lists: Option<&Lists>) -> Result<Wiki, Refusal> {
         project: name.project(lists.special.contains(name)),
         section: Some(section.clone()),
     })
+}
+
+/// Takes a day as `YYYY-MM-DD`.
+pub fn date(text: &str) -> Result<Date, String> {
+    let form = |(index, c): (usize, char)| match index {
+        4 | 7 => c == '-',
+        _ => c.is_ascii_digit(),
+    };
+    let fits = text.len() == 10 && text.char_indices().all(form);
+    let date = fits.then(|| text.parse().ok()).flatten();
+    date.ok_or_else(|| "a date is YYYY-MM-DD".to_owned())
 }
 
 /// At most three of the candidates that are nearly `text`, the nearest first.

@@ -1,0 +1,201 @@
+//! `newwiki`: lets new wikis into the pageview allowlist and the list of wikis that sqoop
+//! copies, or takes them out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use opsweek_cli::{CliError, Config, Exit, Tool, World};
+use opsweek_core::actions::{self, Action};
+use opsweek_core::engine::Plan;
+use opsweek_core::engine::plan::hex;
+use opsweek_core::procedures::newwiki::names::{self, Date, Name, Project};
+use opsweek_core::procedures::newwiki::policy::Policy;
+use opsweek_core::procedures::newwiki::{After, Newwiki, Request, Target};
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Only {
+    /// The pageview allowlist.
+    Allowlist,
+    /// The list of wikis that sqoop copies.
+    Sqoop,
+}
+
+#[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are")]
+struct Args {
+    /// Wikis to let in, by the names of their databases: azywiki
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The checkout of analytics/refinery; else newwiki.refinery of the configuration
+    #[arg(long, value_name = "DIR")]
+    refinery: Option<PathBuf>,
+    /// The only file that NAME and --drop are about
+    #[arg(long, value_name = "FILE")]
+    only: Option<Only>,
+    /// The date of new allowlist rows; else today in UTC
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = names::date)]
+    date: Option<Date>,
+    /// A value to add to the allowlist: azy.wikipedia. May be given several times
+    #[arg(long, value_name = "PROJECT")]
+    project: Vec<String>,
+    /// A wiki to take out of both files. May be given several times
+    #[arg(long, value_name = "NAME")]
+    drop: Vec<String>,
+    /// A value to take out of the allowlist. May be given several times
+    #[arg(long, value_name = "VALUE")]
+    drop_project: Vec<String>,
+    /// Mend what is wrong in the files, as a step of its own
+    #[arg(long)]
+    fix_lint: bool,
+    /// Change nothing; compare the lists of wikis, both files and both replicas
+    #[arg(
+        long,
+        conflicts_with_all = ["names", "project", "drop", "drop_project", "fix_lint", "date"]
+    )]
+    audit: bool,
+    /// Edit the files and leave them for somebody to commit
+    #[arg(long)]
+    no_commit: bool,
+    /// Edit the files and ask nobody: no configuration, lists, replicas or remote are needed,
+    /// and names are checked for their form only. Implies --no-commit
+    #[arg(long, conflicts_with_all = ["audit", "push", "sync_hdfs", "since"])]
+    offline: bool,
+    /// Push the commit for review
+    #[arg(long, conflicts_with = "no_commit")]
+    push: bool,
+    /// Bring the allowlist to HDFS
+    #[arg(long)]
+    sync_hdfs: bool,
+    /// Look at unexpected values from this day on; else the last seven days
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = names::date)]
+    since: Option<Date>,
+}
+
+impl Args {
+    fn is_empty(&self) -> bool {
+        let values = [&self.names, &self.project, &self.drop, &self.drop_project];
+        let flags = [
+            self.fix_lint,
+            self.audit,
+            self.sync_hdfs,
+            self.since.is_some(),
+        ];
+        values.iter().all(|values| values.is_empty()) && !flags.contains(&true)
+    }
+}
+
+struct LettingIn;
+
+impl Tool for LettingIn {
+    const NAME: &'static str = "newwiki";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str =
+        "Lets new wikis into the pageview allowlist and the sqoop list, or takes them out";
+    type Args = Args;
+    type Section = Policy;
+    type Procedure = Newwiki;
+
+    fn unconfigured(args: Option<&Args>) -> Option<PathBuf> {
+        let Some(args) = args else {
+            return Some("newwiki".into());
+        };
+        // Runs in different checkouts have nothing to do with each other.
+        let place = args.refinery.as_deref().map(std::path::absolute)?.ok()?;
+        let digest = hex(place.as_os_str().as_encoded_bytes());
+        args.offline
+            .then(|| format!("newwiki-{}", &digest[..16]).into())
+    }
+
+    fn request(args: Args, config: &Config<Policy>) -> Result<Newwiki, CliError> {
+        if args.is_empty() {
+            return Err(CliError::usage("nothing is asked for")
+                .hint("name wikis (azywiki), or see --help for what else there is"));
+        }
+        let refinery = args.refinery.as_ref().or(config.tool.refinery.as_ref());
+        let refinery = refinery.ok_or_else(|| {
+            CliError::usage("no checkout of the refinery is named")
+                .hint("--refinery DIR, or newwiki.refinery in the configuration")
+        })?;
+        let lists = config.tool.dblists.as_deref().filter(|_| !args.offline);
+        let request = Request {
+            refinery: folder(refinery)?,
+            names: wikis(&args.names, lists)?,
+            only: args.only.map(|only| match only {
+                Only::Allowlist => Target::Allowlist,
+                Only::Sqoop => Target::Sqoop,
+            }),
+            projects: args
+                .project
+                .iter()
+                .map(|text| Ok(Project::asked(text)?))
+                .collect::<Result<_, CliError>>()?,
+            drop: wikis(&args.drop, lists)?,
+            drop_projects: args.drop_project,
+            date: args.date,
+            fix_lint: args.fix_lint,
+            audit: args.audit,
+            offline: args.offline,
+            after: match (args.offline || args.no_commit, args.push) {
+                (true, _) => After::Leave,
+                (false, false) => After::Commit,
+                (false, true) => After::Push,
+            },
+            sync_hdfs: args.sync_hdfs,
+            since: args.since,
+        };
+        Ok(Newwiki::new(request, config.tool.clone())?)
+    }
+
+    fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Newwiki, CliError> {
+        let procedure = Newwiki::resume(plan, config.tool.clone()).ok_or_else(|| {
+            CliError::new(
+                Exit::Drifted,
+                "the plan does not say for which checkout it is",
+            )
+            .hint("plan again")
+        })?;
+        if config.is_absent() && !procedure.is_offline() {
+            return Err(
+                CliError::usage("the plan needs a configuration, and there is none")
+                    .hint("name one by --config FILE or OPSWEEK_CONFIG"),
+            );
+        }
+        Ok(procedure)
+    }
+
+    async fn world(procedure: &Newwiki, config: &Config<Policy>) -> Result<World<Self>, CliError> {
+        let guard = config.tool.guard(procedure.files());
+        if procedure.is_offline() {
+            Ok(actions::World::local(guard))
+        } else {
+            config.world(guard)
+        }
+    }
+}
+
+/// The folder, absolute and without links.
+fn folder(path: &Path) -> Result<PathBuf, CliError> {
+    let found = path.canonicalize().and_then(|found| {
+        let is_folder = found.is_dir();
+        is_folder
+            .then_some(found)
+            .ok_or_else(|| std::io::ErrorKind::NotADirectory.into())
+    });
+    found.map_err(|source| {
+        CliError::usage(format!("refinery {}", path.display()))
+            .because(&source)
+            .hint("it is a checkout of analytics/refinery")
+    })
+}
+
+fn wikis(texts: &[String], lists: Option<&Path>) -> Result<Vec<Name>, CliError> {
+    texts
+        .iter()
+        .map(|text| Ok(Name::asked(text, lists)?))
+        .collect()
+}
+
+fn main() -> ExitCode {
+    opsweek_cli::run::<LettingIn>()
+}
