@@ -154,7 +154,7 @@ fn encrypt_more(dir: &Path) -> Result<(), Error> {
 /// data sources.
 fn reencrypt(dir: &Path, server: Server) -> Result<(), Error> {
     let (from, to) = (Key::new(PRODUCTION_KEY), Key::new(STAGING_KEY));
-    let mut changes = format!("{SESSION}USE {STAGING};\n");
+    let mut changes = vec![format!("{SESSION}USE {STAGING};\n")];
     for (table, column) in ENCRYPTED {
         // The values are base64.
         let rows = server.sql(
@@ -171,12 +171,15 @@ fn reencrypt(dir: &Path, server: Server) -> Result<(), Error> {
                 said: String::new(),
             })?;
             let value = to.encrypt(&text.replace(PRINCIPAL, STAGING_PRINCIPAL));
-            changes += &format!("UPDATE {table} SET {column} = '{value}' WHERE id = {id};\n");
+            changes.push(format!(
+                "UPDATE {table} SET {column} = '{value}' WHERE id = {id};\n"
+            ));
         }
     }
-    changes +=
-        &format!("UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n");
-    server.sql(dir, &changes).map(drop)
+    changes.push(format!(
+        "UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n"
+    ));
+    server.sql(dir, &changes.concat()).map(drop)
 }
 
 /// What grows in a Superset that is in use: a table, its share of the generated data in
@@ -248,20 +251,20 @@ const BULK: [(&str, u64, u64, u64, &str); 5] = [
 fn fill(dir: &Path, size: Size) -> Result<(), Error> {
     let statements = |tables: &[(&str, u64, u64, u64, &str)]| {
         // Into an empty table rows go in bulk when nothing is checked row by row.
-        let mut text = format!(
+        let mut text = vec![format!(
             "{SESSION}SET SESSION unique_checks = 0, foreign_key_checks = 0;\n\
              USE {PRODUCTION};\n"
-        );
+        )];
         for (into, percent, bytes, least, select) in tables {
             let rows = (size.0 / 100 * percent / bytes).max(*least);
 
             let table = into.split(' ').next().unwrap_or_default();
             // The server's own notion of a table's size would lag far behind.
-            text += &format!(
+            text.push(format!(
                 "INSERT INTO {into} {select} FROM seq_1_to_{rows};\nANALYZE TABLE {table};\n"
-            );
+            ));
         }
-        text
+        text.concat()
     };
     let (log, others) = BULK.split_at(1);
     std::thread::scope(|scope| {
