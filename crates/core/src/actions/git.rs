@@ -210,8 +210,8 @@ fn id_of(message: &str) -> Option<&str> {
         .find_map(|line| line.strip_prefix(CHANGE_ID))
 }
 
-/// Whether the remote has the commit: as a patch set, or merged into the branch, then
-/// perhaps as another commit of the same Change-Id.
+/// Whether the remote has the commit: as a patch set, which stays when it is merged, or as
+/// the end of the branch.
 async fn is_there(git: &Git, commit: &str, remote: &str, onto: &str) -> Result<bool, Failure> {
     let branch = format!("refs/heads/{onto}");
     let refs = git

@@ -67,7 +67,7 @@ impl Said {
 
 /// Words of git in the C locale, of Gerrit and of ssh, and the way out. The first that fits.
 /// Source: git 2.39, `Documentation/` and messages; Gerrit, "Error Messages".
-const HINTS: [(&str, &str); 14] = [
+const HINTS: [(&str, &str); 15] = [
     (
         "missing Change-Id",
         "install Gerrit's commit-msg hook in the checkout, then: git commit --amend --no-edit",
@@ -78,6 +78,10 @@ const HINTS: [(&str, &str); 14] = [
     ),
     (
         "Please tell me who you are",
+        "git config user.name and user.email in the checkout: commits bear them",
+    ),
+    (
+        "empty ident name",
         "git config user.name and user.email in the checkout: commits bear them",
     ),
     (

@@ -1,5 +1,7 @@
 //! Changes of HDFS.
 
+mod swap;
+
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use super::guard::path_fault;
 use super::lines::{Lines, body, both};
 use super::{Artefact, World};
+pub use swap::{Swap, visible};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
 use crate::services::hdfs::{AclEntry, Existing, Hdfs, Status, TreeChange};
@@ -110,6 +113,17 @@ pub enum Action {
         /// Where it is by now.
         path: String,
     },
+    /// Keeps a copy of a small file.
+    Keep {
+        /// The file.
+        from: String,
+        /// The copy; its folder is made where there is none.
+        to: String,
+        /// The SHA-256 of what it holds.
+        sha256: String,
+    },
+    /// Puts a file of this machine in the place of the only file of a folder, in one rename.
+    Swap(Swap),
 }
 
 /// A line of the manifest that [`Action::Record`] writes.
@@ -168,6 +182,8 @@ impl Action {
                     None => State::Done,
                 })
             }
+            Self::Keep { from, to, sha256 } => swap::observe_keep(hdfs, from, to, sha256).await,
+            Self::Swap(swap) => swap.observe(world, hdfs).await,
             Self::Trash { was, path } => match hdfs.stat(path).await? {
                 Some(_) => Ok(match unlike(hdfs, path, was).await? {
                     Some(why) => State::Drifted(why),
@@ -223,6 +239,8 @@ impl Action {
                 Ok(json!({ "seen": counts.seen, "changed": counts.changed }))
             }
             Self::Trash { path, .. } => Ok(json!({ "trash": hdfs.trash(path).await? })),
+            Self::Keep { from, to, sha256 } => swap::keep(hdfs, from, to, sha256).await,
+            Self::Swap(swap) => swap.apply(world, hdfs).await,
         }
     }
 
@@ -235,6 +253,8 @@ impl Action {
             Self::Move { from, to, .. } => vec![from, to],
             Self::Own { root, .. } => vec![root],
             Self::Trash { path, .. } => vec![path],
+            Self::Keep { to, .. } => vec![to],
+            Self::Swap(swap) => vec![&swap.to],
         }
     }
 
@@ -279,6 +299,8 @@ impl Action {
                 format!("{} in {root} ({paths} paths){keep}", what.join(", "))
             }
             Self::Trash { was, path } => format!("move {path} ({}) to the trash", was.size()),
+            Self::Keep { from, to, .. } => format!("keep a copy of {from} in {to}"),
+            Self::Swap(swap) => format!("put {} in the place of {}", swap.from, swap.to),
         }
     }
 
@@ -290,18 +312,25 @@ impl Action {
             Self::Move { from, .. } => vec![format!("hdfs:place of {from}")],
             Self::Own { root, .. } => vec![format!("hdfs:owner of {root}")],
             Self::Trash { path, .. } => vec![format!("hdfs:place of {path}")],
+            Self::Keep { to, .. } => vec![format!("hdfs:{to}")],
+            Self::Swap(swap) => vec![format!("hdfs:content of {}", swap.to)],
         }
     }
 
     pub(super) fn proves(&self) -> Vec<String> {
         match self {
             Self::Record { to, .. } => vec![to.settled.clone()],
+            Self::Keep { to, .. } => vec![to.clone()],
             _ => Vec::new(),
         }
     }
 
     pub(super) fn faults(&self) -> Vec<String> {
-        self.paths().into_iter().filter_map(path_fault).collect()
+        let mut faults: Vec<String> = self.paths().into_iter().filter_map(path_fault).collect();
+        if let Self::Swap(swap) = self {
+            faults.extend(swap.faults());
+        }
+        faults
     }
 }
 
