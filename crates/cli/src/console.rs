@@ -93,7 +93,7 @@ pub(crate) struct Env {
     pub(crate) config: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`, or `.config` in `HOME`.
     pub(crate) config_home: Option<PathBuf>,
-    /// `XDG_STATE_HOME`, or `.local/state` in `HOME`.
+    /// `XDG_STATE_HOME`, or `.local/state` in the home folder.
     pub(crate) state_home: Option<PathBuf>,
     /// `HOME`.
     pub(crate) home: Option<PathBuf>,
@@ -126,7 +126,7 @@ impl Env {
             config_home: path("XDG_CONFIG_HOME")
                 .or_else(|| path("HOME").map(|home| home.join(".config"))),
             state_home: path("XDG_STATE_HOME")
-                .or_else(|| path("HOME").map(|home| home.join(".local/state"))),
+                .or_else(|| std::env::home_dir().map(|home| home.join(".local/state"))),
             home: path("HOME"),
             ssh_agent: path("SSH_AUTH_SOCK"),
             by: clean(&format!("{user}@{host}")),

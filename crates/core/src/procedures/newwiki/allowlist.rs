@@ -44,16 +44,15 @@ pub fn change(bytes: &[u8], add: &[Project], drop: &[String], date: Date) -> Cha
                 .for_each(|&index| change.changes.remove(index)),
         }
     }
-    let mut added = BTreeSet::new();
-    for project in add {
-        if values.contains_key(project.as_str().as_bytes()) {
-            change.already.push(project.clone());
-        } else if added.insert(project) {
-            let index = place(&lines, project.as_str().as_bytes());
-            change.changes.insert(index, row(project, date));
-        }
+    let (there, new): (Vec<&Project>, Vec<&Project>) = add
+        .iter()
+        .partition(|project| values.contains_key(project.as_str().as_bytes()));
+    change.already = there.into_iter().cloned().collect();
+    // A set: in order, and each once.
+    for project in new.into_iter().collect::<BTreeSet<_>>() {
+        let index = place(&lines, project.as_str().as_bytes());
+        change.changes.insert(index, row(project, date));
     }
-    change.changes.sort();
     change
 }
 
@@ -249,15 +248,17 @@ pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
     for (index, key) in again(&lines, read) {
         found.add(Kind::Duplicate, index, text(&key), true);
     }
-    let whole = runs(&lines)
-        .iter()
-        .flatten()
-        .all(|(index, _)| str::from_utf8(lines[*index]).is_ok());
+    let runs = runs(&lines);
+    let mut rows = runs.iter().flatten();
+    let whole = rows.all(|(index, _)| str::from_utf8(lines[*index]).is_ok());
     for run in strays(&lines) {
         found.add(Kind::Split, run[0].0, PROJECT, whole);
     }
-    let block = block(&lines);
-    let descent = block.windows(2).find(|pair| pair[0].1 > pair[1].1);
+    // Once a file, and of any run: which run is the longest can change by an edit.
+    let descent = runs
+        .iter()
+        .flat_map(|run| run.windows(2))
+        .find(|pair| pair[0].1 > pair[1].1);
     if let Some(pair) = descent {
         found.add(Kind::Unsorted, pair[1].0, PROJECT, whole);
     }
@@ -336,35 +337,27 @@ pub fn mend(bytes: &[u8]) -> Changes {
         .filter(|(index, _)| !kept.contains(index))
         .copied()
         .chain(strays(&lines).into_iter().flatten().filter(stays));
-    let mut moved = BTreeSet::new();
+    let mut misplaced: Vec<(usize, &[u8])> = misplaced.collect();
+    misplaced.sort_unstable_by_key(|(index, value)| (*value, *index));
     for (index, value) in misplaced {
-        // Its mended form goes to the place among the rows that stay.
-        let Ok(row) = str::from_utf8(lines[index]) else {
+        let Ok(line) = str::from_utf8(lines[index]) else {
             continue;
         };
-        let row = mended
-            .get(&index)
-            .cloned()
-            .unwrap_or_else(|| row.to_owned());
         let place = match ordered.partition_point(|(_, other)| *other <= value) {
             0 => ordered.first().map_or(0, |(first, _)| *first),
             smaller => ordered[smaller - 1].0 + 1,
         };
+        let row = mended.remove(&index).unwrap_or_else(|| line.to_owned());
         changes.insert(place, row);
-        moved.insert(index);
+        changes.remove(index);
     }
-    changes.sort();
     for (index, row) in mended {
         if !gone.contains(&index) {
             changes.remove(index);
-            if !moved.contains(&index) {
-                changes.insert(index, row);
-            }
+            changes.insert(index, row);
         }
     }
-    gone.into_iter()
-        .chain(moved)
-        .for_each(|index| changes.remove(index));
+    gone.into_iter().for_each(|index| changes.remove(index));
     changes
 }
 

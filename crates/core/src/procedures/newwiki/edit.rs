@@ -36,11 +36,6 @@ impl Changes {
         self.insert.entry(index).or_default().push(text);
     }
 
-    /// Puts the lines of one place in bytewise order.
-    pub fn sort(&mut self) {
-        self.insert.values_mut().for_each(|lines| lines.sort());
-    }
-
     /// Whether nothing is to change.
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.insert.is_empty()

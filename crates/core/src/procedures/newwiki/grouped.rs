@@ -149,17 +149,8 @@ pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
             found.add(Kind::Duplicate, index, text(&name), true);
         }
     }
-    for run in strays(&lines, &BTreeSet::new()) {
-        let whole = run
-            .lines
-            .iter()
-            .all(|&index| str::from_utf8(lines[index]).is_ok());
-        found.add(
-            Kind::Split,
-            run.lines[0],
-            format!("group {}", run.group),
-            whole,
-        );
+    for (index, group) in splits(&lines) {
+        found.add(Kind::Split, index, format!("group {group}"), false);
     }
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
         found.add(Kind::NoFinalNewline, lines.len() - 1, "", true);
@@ -167,52 +158,26 @@ pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
     found.sorted()
 }
 
-/// Rows of one group that stand together, whatever stands between them that is no row.
-#[derive(Clone, Debug)]
-struct Run<'a> {
-    group: &'a str,
-    lines: Vec<usize>,
-}
-
-fn runs<'a>(lines: &[&'a [u8]], gone: &BTreeSet<usize>) -> Vec<Run<'a>> {
-    let mut runs: Vec<Run<'_>> = Vec::new();
-    for (index, line) in lines.iter().enumerate() {
-        let Some(group) = group(line).filter(|_| !gone.contains(&index)) else {
-            continue;
-        };
-        match runs.last_mut() {
-            Some(run) if run.group == group => run.lines.push(index),
-            _ => runs.push(Run {
-                group,
-                lines: vec![index],
-            }),
+/// Where a group begins that was there before, with other groups since: sqoop takes it for
+/// another group.
+fn splits<'a>(lines: &[&'a [u8]]) -> Vec<(usize, &'a str)> {
+    let rows = lines.iter().enumerate();
+    let groups = rows.filter_map(|(index, line)| Some((index, group(line)?)));
+    let mut before: BTreeSet<&str> = BTreeSet::new();
+    let mut last = None;
+    let mut again = Vec::new();
+    for (index, group) in groups {
+        if last != Some(group) && !before.insert(group) {
+            again.push((index, group));
         }
+        last = Some(group);
     }
-    runs
+    again
 }
 
-/// The longest run of each group.
-fn main_runs<'a>(runs: &[Run<'a>]) -> BTreeMap<&'a str, Run<'a>> {
-    let mut longest: BTreeMap<&str, Run<'_>> = BTreeMap::new();
-    for run in runs {
-        let known = longest.entry(run.group).or_insert_with(|| run.clone());
-        if run.lines.len() > known.lines.len() {
-            *known = run.clone();
-        }
-    }
-    longest
-}
-
-/// The runs apart from their group's longest.
-fn strays<'a>(lines: &[&'a [u8]], gone: &BTreeSet<usize>) -> Vec<Run<'a>> {
-    let mut runs = runs(lines, gone);
-    let longest = main_runs(&runs);
-    runs.retain(|run| longest[run.group].lines != run.lines);
-    runs
-}
-
-/// Mends all that there is one way to mend: blank lines and later duplicates out, spaces
-/// around values too, strays to their group. The rest stays.
+/// Mends all that there is one way to mend: blank lines, later duplicates and spaces around
+/// values out. The rest stays; so does a group in several pieces, since joining them would
+/// change what sqoop copies together.
 pub fn mend(bytes: &[u8]) -> Changes {
     let lines = lines(bytes);
     let mut changes = Changes::default();
@@ -230,21 +195,6 @@ pub fn mend(bytes: &[u8]) -> Changes {
                 mended.insert(index, row);
             }
             Verdict::Good | Verdict::Wrong(_) => {}
-        }
-    }
-    let longest = main_runs(&runs(&lines, &gone));
-    for run in strays(&lines, &gone) {
-        let main = &longest[run.group].lines;
-        let (Some(&first), Some(&last)) = (main.first(), main.last()) else {
-            continue;
-        };
-        for index in run.lines {
-            let Ok(line) = str::from_utf8(lines[index]) else {
-                continue;
-            };
-            let row = mended.remove(&index).unwrap_or_else(|| line.to_owned());
-            changes.remove(index);
-            changes.insert(if index < first { first } else { last + 1 }, row);
         }
     }
     for (index, row) in mended {

@@ -23,7 +23,7 @@ use crate::procedures::{Heading, Unplanned};
 const FILES: usize = 0;
 
 /// What a plan that was made without asking anything says.
-pub(super) const OFFLINE: &str = "OFFLINE: only the files were looked at and only the files will \
+pub(super) const OFFLINE: &str = "only the files were looked at and only the files will \
                                   be edited; whether the wikis exist, have replicas, or are in \
                                   HDFS was NOT asked, and nothing is committed";
 
@@ -47,7 +47,7 @@ pub(super) fn plan(
         tool: "newwiki".to_owned(),
         version: heading.version.clone(),
         subject: subject.to_owned(),
-        title: title(&work),
+        title: title(request, &work),
         created: found.now,
         task: heading.task.clone(),
         reason: heading.reason.clone(),
@@ -75,7 +75,7 @@ fn notes(request: &Request, work: &Work<'_>) -> Vec<String> {
 }
 
 /// What the plan does, in one line.
-fn title(work: &Work<'_>) -> String {
+fn title(request: &Request, work: &Work<'_>) -> String {
     let parts: Vec<String> = work
         .files
         .iter()
@@ -96,10 +96,20 @@ fn title(work: &Work<'_>) -> String {
             mend.into_iter().chain(edit)
         })
         .collect();
-    if parts.is_empty() {
+    let what = if parts.is_empty() {
         "nothing to do".to_owned()
     } else {
         parts.join(", ")
+    };
+    loud(request, what)
+}
+
+/// The same, with the warning that nobody was asked.
+pub(super) fn loud(request: &Request, title: String) -> String {
+    if request.offline {
+        format!("OFFLINE: {title}")
+    } else {
+        title
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a look found, as tables.
 
-use super::edit::diff;
-use super::inventory::{Inventory, Readiness};
-use super::plan::{OFFLINE, name};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::edit::{diff, text};
+use super::inventory::{Inventory, Readiness, TextFile};
+use super::names::{Name, Wiki, resolve};
+use super::plan::{OFFLINE, loud, name};
 use super::work::{Work, work};
-use super::{Request, Target, allowlist, grouped};
+use super::{Request, allowlist, grouped};
 use crate::engine::render::{Document, Table};
 use crate::procedures::Report;
 
@@ -26,29 +29,35 @@ pub(super) fn report(request: &Request, found: &Inventory) -> Report {
             }
         }
     }
-    let leftovers = work
+    let mut leftovers = work
         .files
         .iter()
         .any(|file| file.mend.is_some() || file.edit.is_some());
-    let mut notes: Vec<String> = request
-        .offline
-        .then(|| OFFLINE.to_owned())
-        .into_iter()
-        .collect();
-    notes.extend(
-        work.files
-            .iter()
-            .flat_map(|file| file.notes.iter().cloned()),
-    );
+    let mut title = if leftovers {
+        "the files are to be changed"
+    } else {
+        "the files are as they were asked to be"
+    };
+    if request.audit {
+        let audit = audit(found);
+        leftovers = audit.missing;
+        title = if leftovers {
+            "wikis are missing, or rows are of no wiki"
+        } else {
+            "no wiki is missing"
+        };
+        audit.tables.into_iter().for_each(push);
+    }
+    let offline = request.offline.then(|| OFFLINE.to_owned());
+    let files = work
+        .files
+        .iter()
+        .flat_map(|file| file.notes.iter().cloned());
     Report {
         document: Document {
-            title: if leftovers {
-                "the files are to be changed".to_owned()
-            } else {
-                "the files are as they were asked to be".to_owned()
-            },
+            title: loud(request, title.to_owned()),
             tables,
-            notes,
+            notes: offline.into_iter().chain(files).collect(),
         },
         leftovers,
         gaps: found.gaps.clone(),
@@ -57,48 +66,115 @@ pub(super) fn report(request: &Request, found: &Inventory) -> Report {
 
 /// Where each wiki stands.
 fn wikis(work: &Work<'_>, found: &Inventory) -> Table {
-    let there = |yes: bool| if yes { "there" } else { "missing" }.to_owned();
-    let state = |target: Target, is_there: &dyn Fn(&[u8]) -> bool| {
-        let file = work.files.iter().find(|file| file.target == target);
-        file.map_or_else(String::new, |file| there(is_there(&file.file.bytes)))
-    };
-    let rows = work.wikis.iter().map(|wiki| {
-        let project = wiki.project.as_str().as_bytes();
-        let database = wiki.name.as_str().as_bytes();
-        let replicas = found.replicas.get(wiki.name.as_str());
-        let ready = |readiness: Option<&Readiness>| match readiness {
-            None => String::new(),
-            Some(Readiness::Ready(tables)) => format!("{tables} tables"),
-            Some(Readiness::Absent) => "NOT there".to_owned(),
-            Some(Readiness::Lacks(tables)) => format!("LACKS {}", tables.join(", ")),
-            Some(Readiness::Unknown) => "not asked".to_owned(),
-        };
-        vec![
-            wiki.name.to_string(),
-            wiki.project.to_string(),
-            wiki.section.clone().unwrap_or_default(),
-            state(Target::Allowlist, &|bytes| {
-                allowlist::projects(bytes).contains_key(project)
-            }),
-            state(Target::Sqoop, &|bytes| {
-                grouped::wikis(bytes).contains_key(database)
-            }),
-            ready(replicas.map(|both| &both.production)),
-            ready(replicas.map(|both| &both.cloud)),
-        ]
-    });
+    let rows = work.wikis.iter().map(|wiki| row(wiki, found));
     Table {
         title: "wikis".to_owned(),
-        columns: vec![
-            "wiki",
-            "project",
-            "section",
-            "allowlist",
-            "sqoop list",
-            "production",
-            "cloud",
-        ],
+        columns: COLUMNS.into(),
         rows: rows.collect(),
+    }
+}
+
+const COLUMNS: [&str; 7] = [
+    "wiki",
+    "project",
+    "section",
+    "allowlist",
+    "sqoop list",
+    "production",
+    "cloud",
+];
+
+/// What stands in a column when something is not there.
+const MISSING: &str = "MISSING";
+
+/// Where the wiki stands. Empty: not looked at.
+fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
+    let in_file = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows, key: &str| {
+        let file = file.as_ref().map(|file| rows(&file.bytes));
+        match file.map(|rows| rows.contains_key(key.as_bytes())) {
+            None => "",
+            Some(true) => "there",
+            Some(false) => MISSING,
+        }
+        .to_owned()
+    };
+    let replicas = found.replicas.get(wiki.name.as_str());
+    let ready = |readiness: Option<&Readiness>| match readiness {
+        None => String::new(),
+        Some(Readiness::Ready(tables)) => format!("{tables} tables"),
+        Some(Readiness::Absent) => MISSING.to_owned(),
+        Some(Readiness::Lacks(tables)) => format!("{MISSING}: {}", tables.join(", ")),
+        Some(Readiness::Unknown) => "not asked".to_owned(),
+    };
+    vec![
+        wiki.name.to_string(),
+        wiki.project.to_string(),
+        wiki.section.clone().unwrap_or_default(),
+        in_file(&found.allowlist, allowlist::projects, wiki.project.as_str()),
+        in_file(&found.grouped, grouped::wikis, wiki.name.as_str()),
+        ready(replicas.map(|both| &both.production)),
+        ready(replicas.map(|both| &both.cloud)),
+    ]
+}
+
+/// The lines of a file by what they are about.
+type Rows = BTreeMap<Vec<u8>, Vec<usize>>;
+
+struct Audit {
+    tables: Vec<Table>,
+    /// Whether anything is there that somebody should do something about.
+    missing: bool,
+}
+
+/// Open wikis that are missing somewhere, and rows for what is no wiki.
+fn audit(found: &Inventory) -> Audit {
+    let lists = found.lists.clone().unwrap_or_default();
+    let open = lists
+        .open()
+        .filter_map(|name| resolve(name, Some(&lists)).ok());
+    let missing: Vec<Vec<String>> = open
+        .map(|wiki| row(&wiki, found))
+        .filter(|row| row.iter().any(|cell| cell.starts_with(MISSING)))
+        .collect();
+    let keys = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows| -> Vec<String> {
+        let rows = file.iter().flat_map(|file| rows(&file.bytes).into_keys());
+        rows.map(|key| text(&key)).collect()
+    };
+    let projects: BTreeSet<String> = lists
+        .all
+        .iter()
+        .map(|name| name.project(lists.special.contains(name)).into())
+        .collect();
+    let mut values = keys(&found.allowlist, allowlist::projects);
+    values.retain(|value| !projects.contains(value));
+    let mut wikis = keys(&found.grouped, grouped::wikis);
+    wikis.retain(|wiki| !Name::parse(wiki).is_ok_and(|name| lists.all.contains(&name)));
+    let looked = found.lists.is_some();
+    let table = |title: &str, columns: Vec<&'static str>, rows: Vec<Vec<String>>| Table {
+        title: title.to_owned(),
+        columns,
+        rows: if looked { rows } else { Vec::new() },
+    };
+    let single = |keys: Vec<String>| keys.into_iter().map(|key| vec![key]).collect::<Vec<_>>();
+    Audit {
+        missing: looked && !(missing.is_empty() && wikis.is_empty()),
+        tables: vec![
+            table(
+                "open wikis that are missing somewhere",
+                COLUMNS.into(),
+                missing,
+            ),
+            table(
+                "in the sqoop list and not in all.dblist: sqoop will fail",
+                vec!["wiki"],
+                single(wikis),
+            ),
+            table(
+                "in the allowlist, and no wiki of today has it",
+                vec!["project"],
+                single(values),
+            ),
+        ],
     }
 }
 
@@ -121,7 +197,7 @@ fn blemishes(work: &Work<'_>) -> Table {
         })
     });
     Table {
-        title: "wrong in the files before any edit".to_owned(),
+        title: "wrong in the files as they are".to_owned(),
         columns: vec!["file", "line", "what", "text", "mend"],
         rows: rows.collect(),
     }
