@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{World, file};
 use crate::engine::plan::hex;
 use crate::engine::{Failure, State};
-use crate::services::git::{Error, Git};
+use crate::services::git::Git;
 
 /// The trailer by which Gerrit knows a change. Source: Gerrit, "Change-Ids".
 const CHANGE_ID: &str = "Change-Id: ";
@@ -63,13 +63,6 @@ pub enum Action {
         /// The branch of the remote that it is for: it goes to `refs/for/` this.
         onto: String,
     },
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let hint = error.hint();
-        Self::new(error, hint)
-    }
 }
 
 impl Change {

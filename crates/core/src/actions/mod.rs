@@ -88,6 +88,27 @@ impl From<crate::services::metastore::Error> for Failure {
     }
 }
 
+impl From<crate::services::sql::Error> for Failure {
+    fn from(error: crate::services::sql::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::dns::Error> for Failure {
+    fn from(error: crate::services::dns::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::git::Error> for Failure {
+    fn from(error: crate::services::git::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
 impl From<crate::services::yarn::Error> for Failure {
     fn from(error: crate::services::yarn::Error) -> Self {
         let hint = error.hint();

@@ -95,10 +95,11 @@ impl Dns {
         let builder = match server {
             None => Resolver::builder(provider).map_err(settings)?,
             Some(server) => {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut way| {
-                    way.port = server.port();
-                    way
-                });
+                let connections =
+                    [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut way| {
+                        way.port = server.port();
+                        way
+                    });
                 let server = NameServerConfig::new(server.ip(), true, connections.into());
                 let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
                 Resolver::builder_with_config(config, provider)

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::guard::path_fault;
 use super::lines::{Lines, body, both};
 use super::{Artefact, World};
-pub use swap::{Swap, visible};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
 use crate::services::hdfs::{AclEntry, Existing, Hdfs, Status, TreeChange};
+pub use swap::{Swap, visible};
 
 /// A folder and all under it, as a plan remembers it. An overwrite by the same number of
 /// bytes goes unseen.

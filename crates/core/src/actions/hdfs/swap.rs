@@ -116,7 +116,11 @@ impl Swap {
         if now == self.becomes {
             let status = hdfs.stat(&self.to).await?;
             let readable = status.is_some_and(|status| status.mode & READABLE == READABLE);
-            return Ok(if readable { State::Done } else { State::Pending });
+            return Ok(if readable {
+                State::Done
+            } else {
+                State::Pending
+            });
         }
         if now != self.was {
             let why = format!("{} was changed by somebody else", self.to);

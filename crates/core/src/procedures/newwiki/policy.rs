@@ -172,7 +172,10 @@ impl Policy {
                     "{name}: password_file and password_env are both given"
                 ));
             }
-            if replica.deadline.is_some_and(|deadline| !deadline.is_positive()) {
+            if replica
+                .deadline
+                .is_some_and(|deadline| !deadline.is_positive())
+            {
                 faults.push(format!("{name}: deadline must be above zero"));
             }
         }

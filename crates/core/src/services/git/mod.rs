@@ -222,7 +222,8 @@ impl Git {
         let arguments = ["rev-parse", "--git-path", "hooks/commit-msg"];
         let printed = self.text("looking for hooks", arguments).await?;
         let path = self.folder.join(printed.trim_end_matches('\n'));
-        let runs = |meta: std::fs::Metadata| meta.is_file() && meta.permissions().mode() & 0o111 != 0;
+        let runs =
+            |meta: std::fs::Metadata| meta.is_file() && meta.permissions().mode() & 0o111 != 0;
         Ok(tokio::fs::metadata(path).await.is_ok_and(runs))
     }
 
@@ -307,11 +308,8 @@ impl Git {
 
     /// What was given to [`Git::create_ref`]; `None` when there is no such ref.
     pub async fn read_ref(&self, name: &str) -> Result<Option<String>, Error> {
-        self.maybe(
-            &format!("reading {name}"),
-            ["cat-file", "blob", name],
-        )
-        .await
+        self.maybe(&format!("reading {name}"), ["cat-file", "blob", name])
+            .await
     }
 
     /// Removes a ref, if it is there.

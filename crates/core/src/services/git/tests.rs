@@ -32,7 +32,10 @@ fn a_standing_is_read() {
     assert_eq!(found.changed, ["a file", "other"]);
     let detached = standing("# branch.oid 0123\0# branch.head (detached)\0").unwrap();
     assert_eq!(detached.branch, None);
-    assert_eq!(standing("# branch.oid (initial)\0# branch.head master\0"), None);
+    assert_eq!(
+        standing("# branch.oid (initial)\0# branch.head master\0"),
+        None
+    );
 }
 
 /// A checkout with a file `list`, and a hook that gives a Change-Id.

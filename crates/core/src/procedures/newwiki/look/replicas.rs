@@ -164,7 +164,8 @@ async fn section_ports(path: &Path) -> Result<BTreeMap<String, u16>, String> {
     let text = tokio::fs::read_to_string(path)
         .await
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    parse_ports(&text).map_err(|line| format!("{}: not a section and a port: {line:?}", path.display()))
+    parse_ports(&text)
+        .map_err(|line| format!("{}: not a section and a port: {line:?}", path.display()))
 }
 
 fn parse_ports(text: &str) -> Result<BTreeMap<String, u16>, &str> {
@@ -205,11 +206,11 @@ impl Side<'_> {
         dns: Option<&Result<Dns, String>>,
         cx: &Cx,
     ) -> (BTreeMap<Name, Readiness>, Vec<Gap>) {
-        let mut servers: BTreeMap<Place, Vec<&Name>> = BTreeMap::new();
+        let mut servers: BTreeMap<Place, Vec<Name>> = BTreeMap::new();
         let mut faults: BTreeSet<String> = BTreeSet::new();
         for (name, section) in wikis {
             match self.place(section, places) {
-                Ok(place) => servers.entry(place).or_default().push(name),
+                Ok(place) => servers.entry(place).or_default().push(name.clone()),
                 Err(fault) => {
                     faults.insert(fault);
                 }
@@ -235,7 +236,7 @@ impl Side<'_> {
                     for name in names {
                         let database = format!("{name}{}", self.ending);
                         let is = readiness(tables.get(&database), &policy.core_tables);
-                        ready.insert(name.clone(), is);
+                        ready.insert(name, is);
                     }
                 }
                 Err(why) => {

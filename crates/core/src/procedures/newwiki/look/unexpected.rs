@@ -161,13 +161,18 @@ mod tests {
     #[test]
     fn rows_are_summed_over_days() {
         let mut sums = Sums::new();
-        add(&mut sums, date(2026, 7, 2), b"project\ta\t2\nproject\ta\t3\nodd\n\n");
-        add(&mut sums, date(2026, 7, 1), b"project\ta\t5\nproject\tb\tx\n\xff\t\t1");
-        let of = |field: &str, value: &str| sums[&(field.to_owned(), value.to_owned())];
-        assert_eq!(
-            of("project", "a"),
-            (10, date(2026, 7, 1), date(2026, 7, 2))
+        add(
+            &mut sums,
+            date(2026, 7, 2),
+            b"project\ta\t2\nproject\ta\t3\nodd\n\n",
         );
+        add(
+            &mut sums,
+            date(2026, 7, 1),
+            b"project\ta\t5\nproject\tb\tx\n\xff\t\t1",
+        );
+        let of = |field: &str, value: &str| sums[&(field.to_owned(), value.to_owned())];
+        assert_eq!(of("project", "a"), (10, date(2026, 7, 1), date(2026, 7, 2)));
         assert_eq!(of("project", "b").0, 0);
         assert_eq!(of("", "odd").0, 0);
         assert_eq!(of("\u{fffd}", "").0, 1);
