@@ -7,5 +7,6 @@
     reason = "a test fails by a panic, in its helpers too"
 )]
 
+mod newwiki;
 mod offboard;
 mod support;
