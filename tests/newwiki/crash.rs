@@ -12,12 +12,21 @@ use crate::support::Ran;
 fn a_kill_at_any_step_is_gone_on_from() {
     let stage = Stage::with_hdfs("crash");
     let plan = stage.file("plan.json").display().to_string();
-    let arguments = ["azywiki", "--push", "--sync-hdfs", "--dry-run", "--save-plan"];
+    let arguments = [
+        "azywiki",
+        "--push",
+        "--sync-hdfs",
+        "--dry-run",
+        "--save-plan",
+    ];
     let arguments: Vec<&str> = arguments.iter().chain(&[plan.as_str()]).copied().collect();
     stage.run(&arguments).expect(3);
     let file: Value = serde_json::from_str(&fs::read_to_string(&plan).unwrap()).unwrap();
     let steps = file["plan"]["steps"].as_array().unwrap();
-    let ids: Vec<&str> = steps.iter().map(|step| step["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = steps
+        .iter()
+        .map(|step| step["id"].as_str().unwrap())
+        .collect();
     assert_eq!(
         ids,
         [
@@ -33,11 +42,17 @@ fn a_kill_at_any_step_is_gone_on_from() {
     for id in ids {
         for moment in ["applied", "finished"] {
             let mut command = stage.command(&["--plan", &plan, "--yes"]);
-            let output = command.env("OPSWEEK_CRASH", format!("{moment}:{id}")).output();
+            let output = command
+                .env("OPSWEEK_CRASH", format!("{moment}:{id}"))
+                .output();
             let ran = Ran::from(output.unwrap());
             // The other file's lane may have been killed with the first one's.
             let killed = ran.code.is_none();
-            assert!(killed || id == "edit-sqoop", "{moment} {id}: {}", ran.stderr);
+            assert!(
+                killed || id == "edit-sqoop",
+                "{moment} {id}: {}",
+                ran.stderr
+            );
         }
     }
     stage.run(&["--plan", &plan, "--yes"]).expect(0);

@@ -20,11 +20,18 @@ fn incomplete(stage: &Stage, why: &str, hint: &str) {
     let begun = Instant::now();
     let ran = stage.run(&["azywiki", "--yes"]).expect(7);
     assert!(begun.elapsed() < Duration::from_secs(30));
-    assert!(ran.stderr.contains(why) || ran.stdout.contains(why), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains(why) || ran.stdout.contains(why),
+        "{}\n{}",
+        ran.stdout,
+        ran.stderr
+    );
     assert!(ran.stdout.contains(hint), "{}", ran.stdout);
     assert_eq!(stage.state(), before);
     // Without it there is no need for replicas.
-    stage.run(&["azywiki", "--only", "allowlist", "--dry-run"]).expect(3);
+    stage
+        .run(&["azywiki", "--only", "allowlist", "--dry-run"])
+        .expect(3);
 }
 
 #[test]
@@ -43,7 +50,11 @@ fn a_replica_that_hangs() {
     let port = listener.local_addr().unwrap().port();
     let lines = format!("host = \"127.0.0.1\"\nport = {port}\ndeadline = \"1s\"");
     stage.configure_section("newwiki.cloud", &["host", "port"], &lines);
-    incomplete(&stage, "no answer within 1 s", "the server is slow or hangs");
+    incomplete(
+        &stage,
+        "no answer within 1 s",
+        "the server is slow or hangs",
+    );
 }
 
 #[test]
@@ -70,12 +81,27 @@ fn a_replica_whose_certificate_another_authority_signed() {
 #[test]
 fn name_servers_that_are_down_or_know_nothing() {
     let stage = Stage::new("dns");
-    let line = format!("domain = \"example.org\"\nserver = \"127.0.0.1:{}\"", closed_port());
+    let line = format!(
+        "domain = \"example.org\"\nserver = \"127.0.0.1:{}\"",
+        closed_port()
+    );
     let keys = ["domain", "server"];
-    stage.configure_section("newwiki.dns", &keys[1..], &line["domain = \"example.org\"\n".len()..]);
-    incomplete(&stage, "SRV _s5-analytics._tcp.eqiad.wmnet", "is the name server right");
+    stage.configure_section(
+        "newwiki.dns",
+        &keys[1..],
+        &line["domain = \"example.org\"\n".len()..],
+    );
+    incomplete(
+        &stage,
+        "SRV _s5-analytics._tcp.eqiad.wmnet",
+        "is the name server right",
+    );
     let stage = Stage::new("domain");
-    stage.configure_section("newwiki.dns", &keys[..1], "domain = \"nowhere.eqiad.wmnet\"");
+    stage.configure_section(
+        "newwiki.dns",
+        &keys[..1],
+        "domain = \"nowhere.eqiad.wmnet\"",
+    );
     incomplete(&stage, "no such record", "is the domain right");
 }
 
@@ -85,7 +111,11 @@ fn without_the_metastore_the_edit_goes_on_and_the_run_says_so() {
     let uri = format!("uris = [\"thrift://127.0.0.1:{}\"]", closed_port());
     stage.configure_section("metastore", &["uris"], &uri);
     let ran = stage.run(&["azywiki", "--yes"]).expect(7);
-    assert!(ran.stdout.contains("NOT looked at: unexpected values"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("NOT looked at: unexpected values"),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(stage.git(&["rev-list", "--count", "master..HEAD"]), "1");
 }
 

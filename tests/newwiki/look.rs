@@ -6,7 +6,9 @@ use crate::support::sandbox;
 #[test]
 fn values_that_the_allowlist_lacks_are_told_with_their_meaning() {
     let stage = Stage::new("values");
-    let ran = stage.run(&["azywiki", "--dry-run", "--format", "json"]).expect(3);
+    let ran = stage
+        .run(&["azywiki", "--dry-run", "--format", "json"])
+        .expect(3);
     let json = ran.json();
     let rows = json["inventory"]["unexpected"].as_array().unwrap().clone();
     let of = |value: &str| rows.iter().find(|row| row["value"] == value).cloned();
@@ -15,12 +17,22 @@ fn values_that_the_allowlist_lacks_are_told_with_their_meaning() {
     assert_eq!(azy["views"], 6 * 1000 - 100 * 21);
     assert!(of("'; DROP TABLE page; --").is_some());
     let tables = json["report"]["document"]["tables"].to_string();
-    for meaning in ["asked for", "thwikimedia, a wiki: --project th.wikimedia", "no wiki: left out"] {
+    for meaning in [
+        "asked for",
+        "punjabiwikimedia, a wiki: --project punjabi.wikimedia",
+        "no wiki: left out",
+    ] {
         assert!(tables.contains(meaning), "{meaning}: {tables}");
     }
-    let long = stage.run(&["azywiki", "--since", "2000-01-01", "--dry-run"]).expect(3);
-    assert!(long.stdout.contains("long-ago.wikipedia"), "{}", long.stdout);
-    assert!(!stage.git(&["diff", "HEAD"]).contains("th.wikimedia"));
+    let long = stage
+        .run(&["azywiki", "--since", "2000-01-01", "--dry-run"])
+        .expect(3);
+    assert!(
+        long.stdout.contains("long-ago.wikipedia"),
+        "{}",
+        long.stdout
+    );
+    assert!(!stage.git(&["diff", "HEAD"]).contains("punjabi.wikimedia"));
 }
 
 #[test]
@@ -38,7 +50,14 @@ fn one_connection_a_server_is_opened_for_many_wikis() {
         })
     };
     let before = [count("prod-replica"), count("cloud")];
-    let wikis = ["azywiki", "bolwiki", "kajwiki", "magwiki", "pplwiki", "mswikiquote"];
+    let wikis = [
+        "azywiki",
+        "bolwiki",
+        "kajwiki",
+        "magwiki",
+        "pplwiki",
+        "mswikiquote",
+    ];
     let arguments: Vec<&str> = wikis.iter().chain(&["--dry-run"]).copied().collect();
     stage.run(&arguments).expect(3);
     let after = [count("prod-replica"), count("cloud")];
@@ -59,6 +78,10 @@ fn an_audit_tells_who_is_missing_where() {
         found.unwrap_or_default().to_owned()
     };
     assert!(line("azywiki").contains("MISSING"), "{}", ran.stdout);
-    assert!(line("nupwiki").contains("MISSING: revision"), "{}", line("nupwiki"));
+    assert!(
+        line("nupwiki").contains("MISSING: revision"),
+        "{}",
+        line("nupwiki")
+    );
     assert_eq!(stage.state(), before);
 }

@@ -53,16 +53,24 @@ fn a_wiki_that_a_replica_lacks_is_refused() {
     let before = stage.state();
     for (wiki, why) in [
         ("rkiwiki", "the database has no tables"),
-        ("tokwiki", "the cloud replica (database tokwiki_p): there is no such database"),
+        (
+            "tokwiki",
+            "the cloud replica (database tokwiki_p): there is no such database",
+        ),
         ("nupwiki", "it lacks revision, actor, comment, user"),
-        ("zghwiktionary", "the production replica (database zghwiktionary)"),
+        (
+            "zghwiktionary",
+            "the production replica (database zghwiktionary)",
+        ),
     ] {
         let ran = stage.run(&[wiki, "--yes"]).expect(8);
         assert!(ran.stderr.contains(why), "{wiki}: {}", ran.stderr);
         assert!(ran.stderr.contains("--only allowlist"), "{}", ran.stderr);
     }
     assert_eq!(stage.state(), before);
-    stage.run(&["tokwiki", "--only", "allowlist", "--dry-run"]).expect(3);
+    stage
+        .run(&["tokwiki", "--only", "allowlist", "--dry-run"])
+        .expect(3);
 }
 
 #[test]
@@ -93,17 +101,23 @@ fn a_checkout_that_is_not_fit_is_refused() {
 
     // Somebody else's change is merged, and not fetched here.
     let begun = stage.git(&["rev-parse", "HEAD"]);
-    stage.run(&["--project", "th.wikimedia", "--push", "--yes"]).expect(0);
+    stage
+        .run(&["--project", "punjabi.wikimedia", "--push", "--yes"])
+        .expect(0);
     stage.refinery.merge().unwrap();
     stage.git(&["switch", "--quiet", "master"]);
     refused("outdated: 1 commits behind origin/master");
-    stage.git(&["branch", "--quiet", "-D", "newwiki/th-wikimedia"]);
+    stage.git(&["branch", "--quiet", "-D", "newwiki/punjabi-wikimedia"]);
     assert_eq!(stage.git(&["rev-parse", "HEAD"]), begun);
     stage.git(&["pull", "--quiet", "--ff-only"]);
 
     stage.run(&["azywiki", "--yes"]).expect(0);
     let ran = stage.run(&["kajwiki", "--yes"]).expect(8);
-    assert!(ran.stderr.contains("newwiki/azywiki, which has 1 commits"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("newwiki/azywiki, which has 1 commits"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

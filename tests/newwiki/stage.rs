@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use opsweek_sandbox::Refinery;
 
@@ -22,6 +22,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// Everything but the folders in HDFS.
     pub(crate) fn new(name: &'static str) -> Self {
+        static SEEDED: Once = Once::new();
+        SEEDED.call_once(|| sandbox().seed_newwiki().unwrap());
         let folder = scratch(&format!("newwiki-{name}"));
         fs::create_dir_all(&folder).unwrap();
         let stage = Self {
@@ -32,7 +34,10 @@ impl Stage {
         let refinery = stage.refinery.checkout().display().to_string();
         let (table, kept) = (stage.table(), stage.kept());
         stage.configure(&[
-            ("state_dir", &stage.folder.join("state").display().to_string()),
+            (
+                "state_dir",
+                &stage.folder.join("state").display().to_string(),
+            ),
             ("refinery", &refinery),
             ("folder", &table),
             ("backup_dir", &kept),

@@ -25,7 +25,10 @@ fn the_new_list_takes_the_old_ones_place() {
     let new = stage.read(ALLOWLIST);
     assert_ne!(old, new);
     assert_eq!(stage.hdfs(&["-cat", &path]), new);
-    assert_eq!(stage.hdfs(&["-cat", &format!("{}/allowlist-*.tsv", stage.kept())]), old);
+    assert_eq!(
+        stage.hdfs(&["-cat", &format!("{}/allowlist-*.tsv", stage.kept())]),
+        old
+    );
     is_alone(&stage);
     // Nothing else is left, the lock neither.
     let kept = stage.hdfs(&["-ls", &stage.kept()]);
@@ -53,8 +56,16 @@ fn rows_that_only_hdfs_has_are_shown_and_stay() {
 #[test]
 fn another_visible_file_is_a_drift() {
     let stage = Stage::with_hdfs("second");
-    let local = stage.refinery.checkout().join(ALLOWLIST).display().to_string();
-    let (hidden, copy) = (format!("{}/_copy", stage.table()), format!("{}/copy", stage.table()));
+    let local = stage
+        .refinery
+        .checkout()
+        .join(ALLOWLIST)
+        .display()
+        .to_string();
+    let (hidden, copy) = (
+        format!("{}/_copy", stage.table()),
+        format!("{}/copy", stage.table()),
+    );
     stage.hdfs(&["-put", &local, &hidden]);
     let plan = stage.file("plan.json").display().to_string();
     stage
@@ -66,8 +77,16 @@ fn another_visible_file_is_a_drift() {
     // A plan that was made before finds it as well.
     let old = stage.read(ALLOWLIST);
     let ran = stage.run(&["--plan", &plan, "--yes"]);
-    assert!(matches!(ran.code, Some(4 | 6)), "{:?} {}", ran.code, ran.stdout);
-    assert_eq!(stage.hdfs(&["-cat", &format!("{}/allowlist.tsv", stage.table())]), old);
+    assert!(
+        matches!(ran.code, Some(4 | 6)),
+        "{:?} {}",
+        ran.code,
+        ran.stdout
+    );
+    assert_eq!(
+        stage.hdfs(&["-cat", &format!("{}/allowlist.tsv", stage.table())]),
+        old
+    );
     stage.hdfs(&["-rm", "-skipTrash", &copy]);
     stage.run(&["--plan", &plan, "--yes"]).expect(0);
     is_alone(&stage);

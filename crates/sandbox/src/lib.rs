@@ -5,6 +5,7 @@
 //! Tests find the one that `sandbox test` brought up with [`Sandbox::from_env`].
 
 mod admins;
+mod benches;
 mod cache;
 mod clients;
 mod config;

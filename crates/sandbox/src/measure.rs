@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::benches::newwiki;
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
@@ -38,7 +39,10 @@ struct Entry<T> {
 }
 
 /// Every comparison; an entry gives one result or several.
-const BENCHES: &[Entry<Vec<Measured>>] = &[];
+const BENCHES: &[Entry<Vec<Measured>>] = &[Entry {
+    name: "newwiki",
+    run: newwiki::bench,
+}];
 /// Every long run; it fails with what went wrong.
 const SOAKS: &[Entry<()>] = &[];
 

@@ -29,6 +29,11 @@ fn target() -> Result<PathBuf, Error> {
     Ok(folder.map_or_else(|| checkout().join("target"), Path::to_owned))
 }
 
+/// A program of the workspace that [`build`] has built with `--release`.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Error> {
+    Ok(target()?.join("release").join(name))
+}
+
 /// A sandbox in a folder of cargo's target folder, emptied; what an earlier run left
 /// there is taken down. Keep the lock as long as the sandbox is used.
 fn fresh(name: &str, progress: Progress<'_>) -> Result<(Sandbox, File), Error> {
@@ -83,6 +88,31 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     });
     sandbox.down(progress)?;
     tests
+}
+
+/// Runs `cargo build`, its words on our own terminal.
+pub(crate) fn build(arguments: &[&str]) -> Result<(), Error> {
+    cargo_run(&[&["build", "--quiet"], arguments].concat(), &[])
+}
+
+/// Runs cargo with further environment, its words on our own terminal.
+pub(crate) fn cargo_run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), Error> {
+    let done = cargo()
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|source| Error::Run {
+            program: "cargo".to_owned(),
+            source,
+        })?;
+    if done.success() {
+        return Ok(());
+    }
+    Err(Error::Failed {
+        program: format!("cargo {} ({done})", arguments.join(" ")),
+        said: String::new(),
+    })
 }
 
 fn build(arguments: &[&str]) -> Result<(), Error> {

@@ -80,26 +80,35 @@ fn in_hdfs(
 ) -> Option<Table> {
     let there = found.hdfs.as_ref()?;
     let file = live::allowlist_of(work)?;
-    let mut rows = Vec::new();
     let folder = &policy.allowlist.folder;
+    let mut rows: Vec<(&str, String)> = Vec::new();
     if there.visible.len() != 1 || there.bytes.is_none() {
-        let seen = there.visible.join(", ");
-        rows.push(vec![format!("{folder} holds"), seen]);
+        let seen = match there.visible.as_slice() {
+            [] => "nothing".to_owned(),
+            names => names.join(", "),
+        };
+        rows.push(("visible files, not allowlist.tsv alone", seen));
     }
-    let bytes = there.bytes.as_deref().unwrap_or_default();
-    let only_there = live::only_there(bytes, file).into_iter();
-    rows.extend(only_there.map(|row| vec!["only in HDFS".to_owned(), row]));
-    let mut missing: Vec<&[u8]> = lines(live::last(file));
-    let there: BTreeSet<&[u8]> = lines(bytes).into_iter().collect();
-    missing.retain(|row| !there.contains(row));
-    rows.extend(
-        missing
-            .iter()
-            .map(|row| vec!["not in HDFS yet".to_owned(), text(row)]),
-    );
-    if rows.is_empty() && bytes != live::last(file) {
-        rows.push(vec!["in another order, or twice".to_owned(), String::new()]);
+    if let Some(bytes) = &there.bytes {
+        let only_there = live::only_there(bytes, file);
+        rows.extend(only_there.into_iter().map(|row| ("only in HDFS", row)));
+        let held: BTreeSet<&[u8]> = lines(bytes).into_iter().collect();
+        let missing = lines(live::last(file)).into_iter();
+        let missing = missing.filter(|row| !held.contains(row));
+        rows.extend(missing.map(|row| ("not in HDFS yet", text(row))));
+        if rows.is_empty() && bytes != live::last(file) {
+            rows.push(("the same rows in another order, or twice", String::new()));
+        }
     }
+    let more = rows.len().saturating_sub(SHOWN);
+    rows.truncate(SHOWN);
+    if more > 0 {
+        rows.push(("and more rows", more.to_string()));
+    }
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(what, row)| vec![what.to_owned(), row])
+        .collect();
     (!rows.is_empty() && (request.sync_hdfs || request.audit)).then(|| Table {
         title: format!("the allowlist in HDFS, {folder}"),
         columns: vec!["what", "row"],
@@ -176,6 +185,9 @@ const COLUMNS: [&str; 7] = [
     "production",
     "cloud",
 ];
+
+/// How many differing rows are shown.
+const SHOWN: usize = 50;
 
 /// What stands in a column when something is not there.
 const MISSING: &str = "MISSING";

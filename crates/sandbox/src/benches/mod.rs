@@ -1,0 +1,3 @@
+//! Comparisons and long runs that need more than a few lines.
+
+pub(crate) mod newwiki;
