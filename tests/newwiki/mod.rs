@@ -1,8 +1,12 @@
-//! `newwiki` on the sandbox, each test with a refinery and folders in HDFS of its own.
+//! `newwiki`: on its files alone, and on the sandbox, each test there with a refinery and
+//! folders in HDFS of its own.
 
 mod crash;
 mod failures;
+mod files;
 mod look;
+mod offline;
+mod pairs;
 mod review;
 mod stage;
 mod sync;

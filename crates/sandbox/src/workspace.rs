@@ -92,30 +92,6 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
 
 /// Runs `cargo build`, its words on our own terminal.
 pub(crate) fn build(arguments: &[&str]) -> Result<(), Error> {
-    cargo_run(&[&["build", "--quiet"], arguments].concat(), &[])
-}
-
-/// Runs cargo with further environment, its words on our own terminal.
-pub(crate) fn cargo_run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), Error> {
-    let done = cargo()
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|source| Error::Run {
-            program: "cargo".to_owned(),
-            source,
-        })?;
-    if done.success() {
-        return Ok(());
-    }
-    Err(Error::Failed {
-        program: format!("cargo {} ({done})", arguments.join(" ")),
-        said: String::new(),
-    })
-}
-
-fn build(arguments: &[&str]) -> Result<(), Error> {
     let built = cargo()
         .args(["build", "--quiet"])
         .args(arguments)

@@ -77,7 +77,9 @@ pub fn edited(bytes: &[u8], hunks: &[Hunk]) -> Result<Vec<u8>, Misfit> {
     let mut next = 0;
     for hunk in hunks {
         let kept = lines.get(next..hunk.after).ok_or(Misfit)?;
-        kept.iter().for_each(|line| push(&mut out, line));
+        for line in kept {
+            push(&mut out, line);
+        }
         for line in &hunk.insert {
             push(&mut out, line.as_bytes());
             out.push(b'\n');
@@ -85,7 +87,9 @@ pub fn edited(bytes: &[u8], hunks: &[Hunk]) -> Result<Vec<u8>, Misfit> {
         next = hunk.after + hunk.remove.len();
     }
     let rest = lines.get(next..).ok_or(Misfit)?;
-    rest.iter().for_each(|line| push(&mut out, line));
+    for line in rest {
+        push(&mut out, line);
+    }
     if !out.is_empty() {
         push(&mut out, b"");
     }

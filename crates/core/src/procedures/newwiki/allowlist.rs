@@ -8,7 +8,7 @@ use std::ops::Range;
 use jiff::civil::Date;
 
 use super::edit::{Changes, lines, text};
-use super::lint::{Blemish, Found, Kind};
+use super::lint::{Blemish, Found, Kind, Verdict, mended};
 use super::names::Project;
 
 const PROJECT: &str = "project";
@@ -135,18 +135,6 @@ fn place(lines: &[&[u8]], value: &[u8]) -> usize {
     best
 }
 
-/// What a line should be.
-enum Verdict {
-    /// As it is.
-    Good,
-    /// Wrong, and for somebody to mend by hand.
-    Wrong(Kind),
-    /// Not there.
-    Gone(Kind),
-    /// This.
-    Mended(Vec<Kind>, String),
-}
-
 fn judge(line: &[u8]) -> Verdict {
     let Ok(line) = str::from_utf8(line) else {
         return Verdict::Wrong(Kind::NotUtf8);
@@ -232,19 +220,7 @@ fn date(stamp: &str) -> Option<Date> {
 /// Everything that is wrong with the file, duplicates first.
 pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
     let lines = lines(bytes);
-    let mut found = Found::default();
-    for (index, line) in lines.iter().enumerate() {
-        match judge(line) {
-            Verdict::Good => {}
-            Verdict::Wrong(kind) => found.add(kind, index, text(line), false),
-            Verdict::Gone(kind) => found.add(kind, index, "", true),
-            Verdict::Mended(kinds, _) => {
-                for kind in kinds {
-                    found.add(kind, index, text(line), true);
-                }
-            }
-        }
-    }
+    let mut found = Found::lines(bytes, judge);
     for (index, key) in again(&lines, read) {
         found.add(Kind::Duplicate, index, text(&key), true);
     }
@@ -261,9 +237,6 @@ pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
         .find(|pair| pair[0].1 > pair[1].1);
     if let Some(pair) = descent {
         found.add(Kind::Unsorted, pair[1].0, PROJECT, whole);
-    }
-    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-        found.add(Kind::NoFinalNewline, lines.len() - 1, "", true);
     }
     found.sorted()
 }
@@ -315,19 +288,8 @@ pub fn mend(bytes: &[u8]) -> Changes {
     let lines = lines(bytes);
     let mut changes = Changes::default();
     let again = again(&lines, meant);
-    let mut gone: BTreeSet<usize> = again.into_iter().map(|(index, _)| index).collect();
-    let mut mended: BTreeMap<usize, String> = BTreeMap::new();
-    for (index, line) in lines.iter().enumerate() {
-        match judge(line) {
-            Verdict::Gone(_) => {
-                gone.insert(index);
-            }
-            Verdict::Mended(_, row) => {
-                mended.insert(index, row);
-            }
-            Verdict::Good | Verdict::Wrong(_) => {}
-        }
-    }
+    let gone = again.into_iter().map(|(index, _)| index).collect();
+    let (gone, mut mended) = mended(&lines, judge, gone);
     let stays = |(index, _): &(usize, &[u8])| !gone.contains(index);
     let block: Vec<(usize, &[u8])> = block(&lines).into_iter().filter(stays).collect();
     let ordered = longest_ascent(&block);
@@ -352,12 +314,12 @@ pub fn mend(bytes: &[u8]) -> Changes {
         changes.remove(index);
     }
     for (index, row) in mended {
-        if !gone.contains(&index) {
-            changes.remove(index);
-            changes.insert(index, row);
-        }
+        changes.remove(index);
+        changes.insert(index, row);
     }
-    gone.into_iter().for_each(|index| changes.remove(index));
+    for index in gone {
+        changes.remove(index);
+    }
     changes
 }
 

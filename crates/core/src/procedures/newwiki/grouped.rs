@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{Changes, lines, text};
-use super::lint::{Blemish, Found, Kind};
+use super::lint::{Blemish, Found, Kind, Verdict, mended};
 use super::names::Name;
 
 /// What becomes of the file, and what needs nothing.
@@ -82,18 +82,6 @@ fn group(line: &[u8]) -> Option<&str> {
     str::from_utf8(column).ok().filter(|_| digits)
 }
 
-/// What a line should be.
-enum Verdict {
-    /// As it is.
-    Good,
-    /// Wrong, and for somebody to mend by hand.
-    Wrong(Kind),
-    /// Not there.
-    Gone(Kind),
-    /// This.
-    Mended(Vec<Kind>, String),
-}
-
 fn judge(line: &[u8]) -> Verdict {
     let Ok(line) = str::from_utf8(line) else {
         return Verdict::Wrong(Kind::NotUtf8);
@@ -131,19 +119,7 @@ fn judge(line: &[u8]) -> Verdict {
 /// Everything that is wrong with the file, duplicates first.
 pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
     let lines = lines(bytes);
-    let mut found = Found::default();
-    for (index, line) in lines.iter().enumerate() {
-        match judge(line) {
-            Verdict::Good => {}
-            Verdict::Wrong(kind) => found.add(kind, index, text(line), false),
-            Verdict::Gone(kind) => found.add(kind, index, "", true),
-            Verdict::Mended(kinds, _) => {
-                for kind in kinds {
-                    found.add(kind, index, text(line), true);
-                }
-            }
-        }
-    }
+    let mut found = Found::lines(bytes, judge);
     for (name, indices) in wikis(bytes) {
         for &index in &indices[1..] {
             found.add(Kind::Duplicate, index, text(&name), true);
@@ -151,9 +127,6 @@ pub fn lint(bytes: &[u8]) -> Vec<Blemish> {
     }
     for (index, group) in splits(&lines) {
         found.add(Kind::Split, index, format!("group {group}"), false);
-    }
-    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-        found.add(Kind::NoFinalNewline, lines.len() - 1, "", true);
     }
     found.sorted()
 }
@@ -182,27 +155,16 @@ pub fn mend(bytes: &[u8]) -> Changes {
     let lines = lines(bytes);
     let mut changes = Changes::default();
     let again = wikis(bytes).into_values();
-    let mut gone: BTreeSet<usize> = again
+    let gone = again
         .flat_map(|indices| indices.into_iter().skip(1))
         .collect();
-    let mut mended: BTreeMap<usize, String> = BTreeMap::new();
-    for (index, line) in lines.iter().enumerate() {
-        match judge(line) {
-            Verdict::Gone(_) => {
-                gone.insert(index);
-            }
-            Verdict::Mended(_, row) => {
-                mended.insert(index, row);
-            }
-            Verdict::Good | Verdict::Wrong(_) => {}
-        }
-    }
+    let (gone, mended) = mended(&lines, judge, gone);
     for (index, row) in mended {
-        if !gone.contains(&index) {
-            changes.remove(index);
-            changes.insert(index, row);
-        }
+        changes.remove(index);
+        changes.insert(index, row);
     }
-    gone.into_iter().for_each(|index| changes.remove(index));
+    for index in gone {
+        changes.remove(index);
+    }
     changes
 }

@@ -1,9 +1,11 @@
 //! What is wrong with a list, and which of it an edit would have brought.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
+
+use super::edit::{lines, text};
 
 /// What is wrong; the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -104,12 +106,45 @@ pub fn brought<'a>(before: &[Blemish], after: &'a [Blemish]) -> Vec<&'a Blemish>
     new
 }
 
+/// What a line should be.
+pub(super) enum Verdict {
+    /// As it is.
+    Good,
+    /// Something else, but only a person knows what.
+    Wrong(Kind),
+    /// Not there.
+    Gone(Kind),
+    /// This.
+    Mended(Vec<Kind>, String),
+}
+
 /// The blemishes of one file, as they are found.
-#[derive(Default)]
 pub(super) struct Found(Vec<Blemish>);
 
 impl Found {
-    /// `index`: the line, counted from 0.
+    /// Those that lines have by themselves, and that of the end of the file.
+    pub(super) fn lines(bytes: &[u8], judge: fn(&[u8]) -> Verdict) -> Self {
+        let lines = lines(bytes);
+        let mut found = Self(Vec::new());
+        for (index, line) in lines.iter().enumerate() {
+            match judge(line) {
+                Verdict::Good => {}
+                Verdict::Wrong(kind) => found.add(kind, index, text(line), false),
+                Verdict::Gone(kind) => found.add(kind, index, "", true),
+                Verdict::Mended(kinds, _) => {
+                    for kind in kinds {
+                        found.add(kind, index, text(line), true);
+                    }
+                }
+            }
+        }
+        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            found.add(Kind::NoFinalNewline, lines.len() - 1, "", true);
+        }
+        found
+    }
+
+    /// One more. `index`: the line, counted from 0.
     pub(super) fn add(
         &mut self,
         kind: Kind,
@@ -130,4 +165,26 @@ impl Found {
         self.0.sort();
         self.0
     }
+}
+
+/// What becomes of single lines when a file is mended: those that go, and the new text of
+/// others. `gone`: lines that go whatever they are.
+pub(super) fn mended(
+    lines: &[&[u8]],
+    judge: fn(&[u8]) -> Verdict,
+    mut gone: BTreeSet<usize>,
+) -> (BTreeSet<usize>, BTreeMap<usize, String>) {
+    let mut mended = BTreeMap::new();
+    for (index, line) in lines.iter().enumerate() {
+        match judge(line) {
+            Verdict::Gone(_) => {
+                gone.insert(index);
+            }
+            Verdict::Mended(_, row) if !gone.contains(&index) => {
+                mended.insert(index, row);
+            }
+            Verdict::Good | Verdict::Wrong(_) | Verdict::Mended(..) => {}
+        }
+    }
+    (gone, mended)
 }

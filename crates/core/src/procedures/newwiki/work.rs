@@ -12,6 +12,7 @@ use super::inventory::{Inventory, Readiness, TextFile};
 use super::lint::{Blemish, Kind, brought};
 use super::names::{Name, Project, Wiki, resolve};
 use super::{Request, Target};
+use crate::actions::file::Misfit;
 use crate::engine::Gap;
 use crate::procedures::Refusal;
 
@@ -57,7 +58,9 @@ pub(super) fn work<'a>(request: &Request, found: &'a Inventory) -> Work<'a> {
     }
     if request.only != Some(Target::Allowlist) && !request.offline {
         let names: Vec<Name> = work.wikis.iter().map(|wiki| wiki.name.clone()).collect();
-        names.iter().for_each(|name| work.ready(name, found));
+        for name in &names {
+            work.ready(name, found);
+        }
     }
     for (target, file) in [
         (Target::Allowlist, &found.allowlist),
@@ -131,14 +134,10 @@ impl<'a> Work<'a> {
     }
 
     fn file(&mut self, request: &Request, found: &Inventory, target: Target, file: &'a TextFile) {
-        let (lint, mend): (fn(&[u8]) -> Vec<Blemish>, fn(&[u8]) -> Changes) = match target {
-            Target::Allowlist => (allowlist::lint, allowlist::mend),
-            Target::Sqoop => (grouped::lint, grouped::mend),
-        };
-        let blemishes = lint(&file.bytes);
+        let blemishes = target.lint(&file.bytes);
         let direct = request.only.is_none_or(|only| only == target);
         let mended = if request.fix_lint && direct {
-            mend_with(&file.bytes, &blemishes, mend)
+            mend(target, &file.bytes, &blemishes)
         } else {
             Ok(None)
         };
@@ -150,15 +149,11 @@ impl<'a> Work<'a> {
             Target::Allowlist => Ok(self.allowlist(request, found, bytes)),
             Target::Sqoop => sqoop(request, &self.wikis, bytes),
         };
-        let (changes, notes) = match edited {
-            Ok(edited) => edited,
-            Err(grouped::NoGroup) => {
-                self.refusals.push(Refusal {
-                    what: format!("{} {}", file.path, grouped::NoGroup),
-                    hint: "is it the file that it should be?".to_owned(),
-                });
-                return;
-            }
+        let Ok((changes, notes)) = edited else {
+            return self.refusals.push(Refusal {
+                what: format!("{} {}", file.path, grouped::NoGroup),
+                hint: "is it the file that it should be?".to_owned(),
+            });
         };
         let edit = Edited::new(bytes, &changes);
         let (Ok(mend), Ok(edit)) = (mended, edit) else {
@@ -168,7 +163,7 @@ impl<'a> Work<'a> {
         };
         let mut known = blemishes.clone();
         for step in [&mend, &edit].into_iter().flatten() {
-            let now = lint(&step.after);
+            let now = target.lint(&step.after);
             if let Some(new) = brought(&known, &now).first() {
                 self.refusals
                     .push(bug(&file.path, &format!("it would bring {new}")));
@@ -238,16 +233,28 @@ fn sqoop(
     Ok((change.changes, there.chain(not).collect()))
 }
 
-fn mend_with(
-    bytes: &[u8],
-    blemishes: &[Blemish],
-    mend: fn(&[u8]) -> Changes,
-) -> Result<Option<Edited>, crate::actions::file::Misfit> {
-    match Edited::new(bytes, &mend(bytes))? {
+fn mend(target: Target, bytes: &[u8], blemishes: &[Blemish]) -> Result<Option<Edited>, Misfit> {
+    match Edited::new(bytes, &target.mend(bytes))? {
         None if blemishes.iter().any(|one| one.kind == Kind::NoFinalNewline) => {
             Edited::end(bytes).map(Some)
         }
         mended => Ok(mended),
+    }
+}
+
+impl Target {
+    fn lint(self, bytes: &[u8]) -> Vec<Blemish> {
+        match self {
+            Self::Allowlist => allowlist::lint(bytes),
+            Self::Sqoop => grouped::lint(bytes),
+        }
+    }
+
+    fn mend(self, bytes: &[u8]) -> Changes {
+        match self {
+            Self::Allowlist => allowlist::mend(bytes),
+            Self::Sqoop => grouped::mend(bytes),
+        }
     }
 }
 

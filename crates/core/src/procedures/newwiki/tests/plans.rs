@@ -186,7 +186,7 @@ fn mending_is_a_step_of_its_own_and_a_chain() {
         (&mend.becomes, &mend.later),
         (&edit.was, &vec![edit.becomes.clone()])
     );
-    assert_eq!(edit.earlier, [mend.was.clone()]);
+    assert_eq!(edit.earlier.as_slice(), std::slice::from_ref(&mend.was));
     let mended = file::edited(bytes, &mend.hunks).unwrap();
     let edited = file::edited(&mended, &edit.hunks).unwrap();
     assert_eq!(
