@@ -1,5 +1,9 @@
 //! SQL connections on the sandbox's `MariaDB`.
-#![expect(clippy::expect_used, reason = "a test panics when it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test panics when it fails"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -81,12 +85,10 @@ fn over_tls(server: &str, user: &str) -> Config {
     let sandbox = Sandbox::from_env().expect("run the tests by: cargo verify");
     let secret = sandbox.dir().join(format!("secrets/mariadb-{user}"));
     let password = std::fs::read_to_string(secret).unwrap();
-    let servers = sandbox.status().unwrap().servers;
-    let found = servers.into_iter().find(|found| found.name == server);
     Config {
         endpoint: Endpoint::Tcp {
             host: "127.0.0.1".to_owned(),
-            port: found.unwrap().ports[server],
+            port: sandbox.port(server).unwrap().unwrap(),
         },
         user: user.to_owned(),
         password: Some(Secret::new(password.trim_end())),

@@ -22,6 +22,7 @@ mod seed;
 mod servers;
 mod start;
 mod state;
+mod superset;
 pub mod ui;
 pub mod workspace;
 

@@ -201,6 +201,12 @@ impl Sandbox {
         &self.dir
     }
 
+    /// Where a server listens on 127.0.0.1, by the name that [`ServerStatus::ports`] has;
+    /// none when it was never up.
+    pub fn port(&self, name: &str) -> Result<Option<u16>, Error> {
+        Ok(State::load(&self.dir)?.ports.get(name).copied())
+    }
+
     /// The configuration for opsweek's tools.
     pub fn config_path(&self) -> PathBuf {
         self.dir.join("config.toml")
@@ -413,7 +419,7 @@ impl Sandbox {
         Ok(())
     }
 
-    fn lock(&self, progress: Progress<'_>) -> Result<File, Error> {
+    pub(crate) fn lock(&self, progress: Progress<'_>) -> Result<File, Error> {
         let path = self.dir.join("lock");
         let lock = File::create(&path).context("create", &path)?;
         if lock.try_lock().is_err() {

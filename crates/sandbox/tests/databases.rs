@@ -5,34 +5,42 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use opsweek_sandbox::{Error, Sandbox, Service, Size, UpOptions, process};
 
 /// A sandbox of its own with the database servers up.
 fn up(name: &str) -> Sandbox {
+    let sandbox = fresh(name);
+    sandbox.up(&databases(), &quiet).unwrap();
+    sandbox
+}
+
+fn databases() -> UpOptions {
+    UpOptions {
+        with: vec![Service::MariaDb],
+        ..UpOptions::default()
+    }
+}
+
+/// A folder in cargo's target folder, without what an earlier run left.
+fn fresh(name: &str) -> Sandbox {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let sandbox = Sandbox::open(&dir).unwrap();
     sandbox.down(&quiet).unwrap();
     if dir.exists() {
         fs::remove_dir_all(&dir).unwrap();
     }
-    let options = UpOptions {
-        with: vec![Service::MariaDb],
-        ..UpOptions::default()
-    };
-    sandbox.up(&options, &quiet).unwrap();
     sandbox
 }
 
 fn quiet(_: &str) {}
 
 fn port(sandbox: &Sandbox, server: &str) -> u16 {
-    let servers = sandbox.status().unwrap().servers;
-    let found = servers.iter().find(|found| found.name == server).unwrap();
-    found.ports[server]
+    sandbox.port(server).unwrap().unwrap()
 }
 
 fn pids(sandbox: &Sandbox) -> Vec<(String, i32)> {
@@ -414,4 +422,65 @@ fn staging_is_an_older_copy_of_production() {
         assert_eq!(number(orphans), 0, "{orphans}");
     }
     sandbox.down(&quiet).unwrap();
+}
+
+/// Kills the command with -9 once `moment` has come.
+fn kill_at(sandbox: &Sandbox, arguments: &[&str], moment: impl Fn(&Path) -> bool) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .args(arguments)
+        .arg("--dir")
+        .arg(sandbox.dir())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while !moment(sandbox.dir()) {
+        assert!(Instant::now() < deadline, "the moment to kill comes");
+        sleep(Duration::from_millis(1));
+    }
+    command.kill().unwrap();
+    command.wait().unwrap();
+}
+
+#[test]
+fn a_killed_start_or_seed_is_made_good_by_the_next_start() {
+    let sandbox = fresh("killed-databases");
+    let up_args = ["up", "--with", "mariadb"];
+    let whole = || {
+        sandbox.up(&databases(), &quiet).unwrap();
+        let read = |server, sql| sandbox.mariadb(server, sql).unwrap();
+        let production = "SELECT COUNT(*) FROM superset_production.logs";
+        assert_eq!(read("metadata", production), "500\n");
+        for server in ["metadata", "target"] {
+            let staging = "SELECT COUNT(*), SUM(active) FROM superset_staging.slices, \
+                           superset_staging.report_schedule";
+            assert_eq!(read(server, staging), "130\t0\n", "{server}");
+        }
+        let views = "SELECT COUNT(*) FROM information_schema.views WHERE table_schema = 'zhwiki_p'";
+        assert_eq!(read("cloud", views), "6\n");
+        assert!(sandbox.refinery().checkout().join("static_data").exists());
+        assert!(ask(&sandbox, "prod-replica", "research", "SELECT 1").is_ok());
+    };
+    kill_at(&sandbox, &up_args, |dir| dir.join("tls.new").exists());
+    kill_at(&sandbox, &up_args, |dir| {
+        dir.join("cloud/data.new").exists()
+    });
+    kill_at(&sandbox, &up_args, |dir| {
+        dir.join("refinery.git.new").exists()
+    });
+    kill_at(&sandbox, &up_args, |dir| {
+        dir.join("cloud/data/plwiki").exists()
+    });
+    whole();
+    let slices = "metadata/data/superset_production/slices.ibd";
+    fs::remove_file(sandbox.dir().join("metadata/set-up")).unwrap();
+    kill_at(&sandbox, &up_args, |dir| !dir.join(slices).exists());
+    whole();
+    kill_at(&sandbox, &["seed", "superset"], |dir| {
+        !dir.join(slices).exists()
+    });
+    whole();
+    sandbox.down(&quiet).unwrap();
+    assert_eq!(process::of_sandbox(sandbox.dir()), []);
 }

@@ -73,9 +73,12 @@ impl Sandbox {
     pub fn seed_superset(&self, size: Size) -> Result<(), Error> {
         let (metadata, target) = (Server::Metadata, Server::Target);
         self.require_server(Service::MariaDb, metadata.name())?;
-        superset::seed(self.dir(), size)?;
-        if self.require_server(Service::MariaDb, target.name()).is_ok() {
-            superset::seed_staging(self.dir(), target)?;
+        let has_target = self.require_server(Service::MariaDb, target.name()).is_ok();
+        let dir = self.dir();
+        let _lock = self.lock(&|_| ())?;
+        metadata.anew(dir, || superset::seed(dir, size))?;
+        if has_target {
+            target.anew(dir, || superset::seed_staging(dir, target))?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ impl Sandbox {
     pub fn seed_newwiki(&self) -> Result<(), Error> {
         self.require_server(Service::MariaDb, Server::ProdReplica.name())?;
         self.require_server(Service::MariaDb, Server::Cloud.name())?;
+        let _lock = self.lock(&|_| ())?;
         local(self.dir())?;
         Server::ProdReplica.restore(self.dir())?;
         Server::Cloud.restore(self.dir())?;

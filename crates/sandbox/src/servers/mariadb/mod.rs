@@ -135,9 +135,18 @@ impl Server {
             // Two that share one remove each other's tables.
             .arg(option("--tmpdir=", &home.join("tmp")))
             .arg(option("--extra-file=", &only_socket))
+            .arg(self.log_size())
             .args(user());
         files::run(&mut install, "mariadb-install-db")?;
         fs::rename(&new, &data).context("write", &data)
+    }
+
+    /// The replicas have nothing much to log.
+    fn log_size(self) -> &'static str {
+        match self {
+            Self::Metadata | Self::Target => "--innodb-log-file-size=96M",
+            Self::ProdReplica | Self::Cloud => "--innodb-log-file-size=8M",
+        }
     }
 
     /// The server's arguments. `plugins` is a folder of further plugins.
@@ -165,14 +174,14 @@ impl Server {
             .arg(option("--ssl-ca=", &tls::ca(dir)))
             .arg(option("--ssl-cert=", &certificate))
             .arg(option("--ssl-key=", &key))
-            // A killed server loses nothing by it, only a machine without power.
-            .arg("--innodb-flush-log-at-trx-commit=2");
-        let memory = if self == Self::Metadata {
-            "128M"
-        } else {
-            "64M"
+            // A killed server loses nothing by these, only a machine without power.
+            .arg("--innodb-flush-log-at-trx-commit=2")
+            .args(["--innodb-flush-method=nosync", "--debug-no-sync"]);
+        let memory = match self {
+            Self::Metadata => "--innodb-buffer-pool-size=128M",
+            _ => "--innodb-buffer-pool-size=64M",
         };
-        command.arg(format!("--innodb-buffer-pool-size={memory}"));
+        command.args([memory, self.log_size()]);
         if self == Self::Metadata {
             command
                 .args(["--server-id=1", "--binlog-format=ROW"])
@@ -207,6 +216,19 @@ impl Server {
             Self::Target => superset::seed_staging(dir, self)?,
             Self::ProdReplica | Self::Cloud => {}
         }
+        files::write(&path, 0o600, &stamp)
+    }
+
+    /// Runs what makes databases anew; when that is cut short, the next start does it.
+    pub(crate) fn anew(
+        self,
+        dir: &Path,
+        make: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.stamp(dir);
+        let stamp = fs::read_to_string(&path).context("read", &path)?;
+        fs::remove_file(&path).context("remove", &path)?;
+        make()?;
         files::write(&path, 0o600, &stamp)
     }
 
@@ -282,27 +304,26 @@ pub(crate) fn plugins(cache: &Cache, mark: &(String, String)) -> Result<Option<P
         ]),
         "asking for MariaDB's version",
     )?;
-    let package = format!("mariadb-server={version}");
-    let entry = cache.entry("mariadb-plugins", &package, |folder| {
+    let entry = cache.entry("mariadb-plugins", &version, |folder| {
+        let package = folder.join("package");
+        files::folder(&package)?;
         let mut download = process::tool("apt-get", mark);
         download
-            .current_dir(folder)
-            .args(["download", "--quiet=2", &package]);
+            .current_dir(&package)
+            .args(["download", "--quiet=2", "mariadb-server"]);
         files::run(&mut download, "downloading mariadb-server")?;
-        let archives = fs::read_dir(folder).context("list", folder)?;
-        for archive in archives {
-            let archive = archive.context("list", folder)?.path();
+        let root = folder.join("root");
+        for archive in fs::read_dir(&package).context("list", &package)? {
+            let archive = archive.context("list", &package)?.path();
             let mut extract = process::tool("dpkg-deb", mark);
-            extract
-                .arg("--extract")
-                .arg(&archive)
-                .arg(folder.join("root"));
+            extract.arg("--extract").arg(&archive).arg(&root);
             files::run(&mut extract, "unpacking mariadb-server")?;
         }
-        let plugin = folder.join("root").join(&PLUGINS[1..]).join(&library);
+        let plugin = root.join(&PLUGINS[1..]).join(&library);
         let kept = folder.join(&library);
         fs::rename(&plugin, &kept).context("write", &kept)?;
-        files::remove(&folder.join("root"))
+        files::remove(&package)?;
+        files::remove(&root)
     })?;
     Ok(Some(entry))
 }

@@ -3,13 +3,15 @@
 
 mod secrets;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
 use super::Server;
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::files;
+use crate::servers::tls;
 use secrets::Key;
 
 /// How much is generated, in bytes of data: `1GB`, `500MB`, `64KB`, or a plain number.
@@ -135,15 +137,15 @@ const ENCRYPTED: [(&str, &str); 9] = [
 fn encrypt_more(dir: &Path) -> Result<(), Error> {
     let key = Key::new(PRODUCTION_KEY);
     let value = |text: &str| key.encrypt(text);
-    let certificate =
-        "-----BEGIN CERTIFICATE-----\nbm90IGEgcmVhbCBvbmU=\n-----END CERTIFICATE-----\n";
+    let path = tls::ca(dir);
+    let certificate = fs::read_to_string(&path).context("read", &path)?;
     let text = format!(
         "{SESSION}USE {PRODUCTION};\n\
          UPDATE dbs SET server_cert = '{}' WHERE id = 4;\n\
          INSERT INTO database_user_oauth2_tokens \
          (created_on, changed_on, id, user_id, database_id, access_token, refresh_token) VALUES \
          ('2026-11-20 10:00:00', '2026-11-20 10:00:00', 1, 2, 1, '{}', '{}');\n",
-        value(certificate),
+        value(&certificate),
         value("access-token-of-user0"),
         value("refresh-token-of-user0 \u{1f511}"),
     );
