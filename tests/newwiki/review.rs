@@ -69,7 +69,7 @@ fn a_wiki_that_a_replica_lacks_is_refused() {
     }
     assert_eq!(stage.state(), before);
     stage
-        .run(&["tokwiki", "--only", "allowlist", "--dry-run"])
+        .run(&["punjabiwikimedia", "--only", "allowlist", "--dry-run"])
         .expect(3);
 }
 

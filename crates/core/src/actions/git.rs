@@ -327,7 +327,7 @@ impl Action {
                 || text.contains("//")
                 || text.starts_with(['-', '/', '.'])
                 || text.ends_with(['/', '.'])
-                || text.ends_with(".lock");
+                || text.rsplit('.').next() == Some("lock");
             if bad {
                 faults.push(format!("{text:?} is no name of a {what}"));
             }

@@ -20,7 +20,7 @@ pub enum Error {
     #[error("the system's settings of DNS")]
     Settings {
         /// Why not.
-        source: NetError,
+        source: Box<NetError>,
     },
     /// There is no such record.
     #[error("{kind} {name}: no such record")]
@@ -38,7 +38,7 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
         /// Why.
-        source: NetError,
+        source: Box<NetError>,
     },
     /// No answer in time.
     #[error("{kind} {name}: no answer within {seconds} s")]
@@ -90,7 +90,9 @@ impl Dns {
     /// A client of `server`, or of those that the system has. One answer, all tries
     /// included, may take `deadline`. Contacts nothing.
     pub fn new(server: Option<SocketAddr>, deadline: Duration) -> Result<Self, Error> {
-        let settings = |source| Error::Settings { source };
+        let settings = |error| Error::Settings {
+            source: Box::new(error),
+        };
         let provider = TokioRuntimeProvider::default();
         let builder = match server {
             None => Resolver::builder(provider).map_err(settings)?,
@@ -165,10 +167,10 @@ impl Dns {
         match timeout(self.deadline, asked).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) if error.is_no_records_found() => Err(absent(kind, name)),
-            Ok(Err(source)) => Err(Error::Unanswered {
+            Ok(Err(error)) => Err(Error::Unanswered {
                 kind,
                 name: name.to_owned(),
-                source,
+                source: Box::new(error),
             }),
             Err(_) => Err(Error::Deadline {
                 kind,

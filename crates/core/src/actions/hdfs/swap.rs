@@ -81,16 +81,16 @@ pub(super) async fn keep(
     if hex(&bytes) != sha256 {
         return Err(Failure::drifted(format!("{from} is being changed")));
     }
-    if let Some((folder, _)) = to.rsplit_once('/') {
-        if hdfs.stat(folder).await?.is_none() {
-            if let State::Waiting(parent) = made_in(hdfs, folder).await? {
-                return Err(Failure::new(
-                    format!("there is no folder {parent}"),
-                    "make it, or name another place: newwiki.allowlist.backup_dir".to_owned(),
-                ));
-            }
-            hdfs.mkdir(folder, 0o755).await?;
+    if let Some((folder, _)) = to.rsplit_once('/')
+        && hdfs.stat(folder).await?.is_none()
+    {
+        if let State::Waiting(parent) = made_in(hdfs, folder).await? {
+            return Err(Failure::new(
+                format!("there is no folder {parent}"),
+                "make it, or name another place: newwiki.allowlist.backup_dir".to_owned(),
+            ));
         }
+        hdfs.mkdir(folder, 0o755).await?;
     }
     let written = hdfs.put_bytes(to, &bytes, 0o644, Existing::Refuse).await?;
     Ok(json!({ "bytes": written.bytes, "sha256": written.sha256 }))

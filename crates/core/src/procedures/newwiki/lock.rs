@@ -1,8 +1,6 @@
 //! The locks: a ref in the checkout that is committed in, a file beside the kept copies in
 //! HDFS. Each names its holder and plan; the same plan of the same holder takes it over.
 
-use std::future::Future;
-
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
@@ -102,13 +100,11 @@ async fn in_hdfs(hdfs: &Hdfs, policy: &Policy, lock: &Lock, text: &str) -> Resul
     lock.is(&path, &found, &format!("hdfs dfs -rm {path}"))
 }
 
-fn given_back(git: Option<Git>) -> impl Future<Output = Result<(), Failure>> {
-    async move {
-        match git {
-            Some(git) => Ok(git.delete_ref(REF).await?),
-            None => Ok(()),
-        }
+async fn given_back(git: Option<Git>) -> Result<(), Failure> {
+    if let Some(git) = git {
+        git.delete_ref(REF).await?;
     }
+    Ok(())
 }
 
 pub(super) async fn unlock(
