@@ -437,6 +437,8 @@ fn kill_at(sandbox: &Sandbox, arguments: &[&str], moment: impl Fn(&Path) -> bool
     let deadline = Instant::now() + Duration::from_mins(2);
     while !moment(sandbox.dir()) {
         assert!(Instant::now() < deadline, "the moment to kill comes");
+        let ended = command.try_wait().unwrap();
+        assert_eq!(ended, None, "{arguments:?} ended before its moment");
         sleep(Duration::from_millis(1));
     }
     command.kill().unwrap();
@@ -466,6 +468,11 @@ fn a_killed_start_or_seed_is_made_good_by_the_next_start() {
     kill_at(&sandbox, &up_args, |dir| {
         dir.join("cloud/data.new").exists()
     });
+    // The start before may have made it already.
+    let checkout = sandbox.refinery().checkout();
+    if checkout.exists() {
+        fs::remove_dir_all(checkout).unwrap();
+    }
     kill_at(&sandbox, &up_args, |dir| {
         dir.join("refinery.git.new").exists()
     });
