@@ -10,7 +10,7 @@ use opsweek_core::engine::Plan;
 use opsweek_core::engine::plan::hex;
 use opsweek_core::procedures::newwiki::names::{self, Date, Name, Project};
 use opsweek_core::procedures::newwiki::policy::Policy;
-use opsweek_core::procedures::newwiki::{After, Newwiki, Request, Target};
+use opsweek_core::procedures::newwiki::{After, Newwiki, Passwords, Request, Target};
 
 /// One of the two files.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -144,7 +144,8 @@ impl Tool for LettingIn {
             sync_hdfs: args.sync_hdfs,
             since: args.since,
         };
-        Ok(Newwiki::new(request, config.tool.clone())?)
+        let passwords = passwords(&request, config)?;
+        Ok(Newwiki::new(request, config.tool.clone())?.with_passwords(passwords))
     }
 
     fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Newwiki, CliError> {
@@ -161,7 +162,8 @@ impl Tool for LettingIn {
                     .hint("name one by --config FILE or OPSWEEK_CONFIG"),
             );
         }
-        Ok(procedure)
+        let passwords = passwords(procedure.request(), config)?;
+        Ok(procedure.with_passwords(passwords))
     }
 
     async fn world(procedure: &Newwiki, config: &Config<Policy>) -> Result<World<Self>, CliError> {
@@ -172,6 +174,29 @@ impl Tool for LettingIn {
             config.world(guard)
         }
     }
+}
+
+/// The passwords of the replicas' accounts, where they are asked.
+fn passwords(request: &Request, config: &Config<Policy>) -> Result<Passwords, CliError> {
+    let replicas = [
+        ("newwiki.production", &config.tool.production),
+        ("newwiki.cloud", &config.tool.cloud),
+    ];
+    let mut words = Vec::new();
+    for (section, replica) in replicas {
+        words.push(match replica {
+            Some(replica) if !request.offline => config.secret(
+                section,
+                "password",
+                replica.password_file.as_deref(),
+                replica.password_env.as_deref(),
+            )?,
+            _ => None,
+        });
+    }
+    let cloud = words.pop().flatten();
+    let production = words.pop().flatten();
+    Ok(Passwords { production, cloud })
 }
 
 /// The folder, absolute and without links.

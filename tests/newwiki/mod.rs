@@ -1,5 +1,12 @@
-//! `newwiki`.
+//! `newwiki`: on its files alone, and on the sandbox, each test there with a refinery and
+//! folders in HDFS of its own.
 
+mod crash;
+mod failures;
 mod files;
+mod look;
 mod offline;
 mod pairs;
+mod review;
+mod stage;
+mod sync;

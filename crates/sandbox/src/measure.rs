@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::benches::websocket;
+use crate::benches::{newwiki, websocket};
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
@@ -45,10 +45,16 @@ struct Entry<T> {
 }
 
 /// Every comparison; an entry gives one result or several.
-const BENCHES: &[Entry<Vec<Measured>>] = &[Entry {
-    name: "websocket",
-    run: websocket::bench,
-}];
+const BENCHES: &[Entry<Vec<Measured>>] = &[
+    Entry {
+        name: "newwiki",
+        run: newwiki::bench,
+    },
+    Entry {
+        name: "websocket",
+        run: websocket::bench,
+    },
+];
 /// Every long run; it fails with what went wrong.
 const SOAKS: &[Entry<()>] = &[
     Entry {

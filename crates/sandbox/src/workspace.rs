@@ -29,6 +29,11 @@ pub(crate) fn target() -> Result<PathBuf, Error> {
     Ok(folder.map_or_else(|| checkout().join("target"), Path::to_owned))
 }
 
+/// A program of the workspace that [`build`] has built with `--release`.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Error> {
+    Ok(target()?.join("release").join(name))
+}
+
 /// A sandbox in a folder of cargo's target folder, emptied; what an earlier run left
 /// there is taken down. Keep the lock as long as the sandbox is used.
 fn fresh(name: &str, progress: Progress<'_>) -> Result<(Sandbox, File), Error> {

@@ -172,27 +172,6 @@ fn the_file_is_looked_for_in_order() {
 }
 
 #[test]
-fn a_run_that_needs_no_configuration_does_without() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut env = Env {
-        config_home: Some(dir.path().to_owned()),
-        state_home: Some(dir.path().join("state")),
-        ..Env::default()
-    };
-    let find = |env: &Env, without| Config::<Own>::find(None, env, "offboard", without);
-    if !Path::new(SYSTEM).exists() {
-        let config = find(&env, Some(Path::new("here"))).unwrap();
-        assert!(config.is_absent());
-        let state_dir = dir.path().join("state/opsweek/here");
-        assert_eq!(config.settings.state_dir, state_dir);
-        assert!(find(&env, None).is_err());
-    }
-    // One that is named is read, and must be there.
-    env.config = Some(dir.path().join("none.toml"));
-    assert!(find(&env, Some(Path::new("here"))).is_err());
-}
-
-#[test]
 fn a_password_is_read_from_a_file_that_is_not_everybodys() {
     use std::os::unix::fs::PermissionsExt;
 
@@ -232,4 +211,25 @@ fn a_sql_server_that_cannot_be_used_is_named() {
     let unset = "[sql.db]\nhost = \"db\"\nuser = \"ops\"\npassword_env = \"OPSWEEK_NO_SUCH\"";
     let error = server(unset, "db");
     assert!(error.contains("no variable OPSWEEK_NO_SUCH"), "{error}");
+}
+
+#[test]
+fn a_run_that_needs_no_configuration_does_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = Env {
+        config_home: Some(dir.path().to_owned()),
+        state_home: Some(dir.path().join("state")),
+        ..Env::default()
+    };
+    let find = |env: &Env, without| Config::<Own>::find(None, env, "offboard", without);
+    if !Path::new(SYSTEM).exists() {
+        let config = find(&env, Some(Path::new("here"))).unwrap();
+        assert!(config.is_absent());
+        let state_dir = dir.path().join("state/opsweek/here");
+        assert_eq!(config.settings.state_dir, state_dir);
+        assert!(find(&env, None).is_err());
+    }
+    // One that is named is read, and must be there.
+    env.config = Some(dir.path().join("none.toml"));
+    assert!(find(&env, Some(Path::new("here"))).is_err());
 }

@@ -231,6 +231,7 @@ impl<T: Tool> Run<'_, T> {
             let (flag, question, default) = match self.procedure.plan(inventory, &heading) {
                 Ok(plan) => return Ok(Ok(plan)),
                 Err(Unplanned::Refused(refusals)) => return Ok(Err(refusals)),
+                Err(Unplanned::Drifted(drifts)) => return Err(drifted(&drifts)),
                 Err(Unplanned::Incomplete(gaps)) => return Err(unseen(&gaps)),
                 Err(Unplanned::Needs {
                     flag,
@@ -406,6 +407,15 @@ fn covered<A>(plan: &Plan<A>) -> Exit {
     } else {
         Exit::Incomplete
     }
+}
+
+/// The world is not what was thought.
+fn drifted(drifts: &[Refusal]) -> CliError {
+    let what: Vec<&str> = drifts.iter().map(|drift| drift.what.as_str()).collect();
+    let error = CliError::new(Exit::Drifted, what.join("; "));
+    drifts
+        .iter()
+        .fold(error, |error, drift| error.hint(drift.hint.clone()))
 }
 
 /// Too little was seen to plan on.

@@ -128,6 +128,11 @@ pub fn read(path: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// The same without blocking.
+pub(super) async fn read_in_background(path: String) -> Result<Vec<u8>, Failure> {
+    blocking(move || read(&path)).await
+}
+
 /// What went wrong with which file.
 #[derive(Debug, thiserror::Error)]
 #[error("file {path}")]

@@ -3,6 +3,7 @@
 //! hold for all of them whatever plan they come from.
 
 pub mod file;
+pub mod git;
 pub mod guard;
 pub mod hdfs;
 pub mod hive;
@@ -88,6 +89,27 @@ impl From<crate::services::metastore::Error> for Failure {
     }
 }
 
+impl From<crate::services::sql::Error> for Failure {
+    fn from(error: crate::services::sql::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::dns::Error> for Failure {
+    fn from(error: crate::services::dns::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
+impl From<crate::services::git::Error> for Failure {
+    fn from(error: crate::services::git::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
 impl From<crate::services::yarn::Error> for Failure {
     fn from(error: crate::services::yarn::Error) -> Self {
         let hint = error.hint();
@@ -117,6 +139,8 @@ pub enum Action {
     Host(host::Action),
     /// A file on this machine.
     File(file::Action),
+    /// In a git checkout.
+    Git(git::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -143,6 +167,12 @@ impl From<file::Action> for Action {
     }
 }
 
+impl From<git::Action> for Action {
+    fn from(action: git::Action) -> Self {
+        Self::Git(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -152,6 +182,7 @@ impl Act for Action {
             Self::Hive(action) => action.observe(world).await,
             Self::Host(action) => action.observe(world, cx).await,
             Self::File(action) => action.observe(world).await,
+            Self::Git(action) => action.observe(world).await,
         }
     }
 
@@ -161,6 +192,7 @@ impl Act for Action {
             Self::Hive(action) => action.apply(world, cx).await,
             Self::Host(action) => action.apply(world, cx).await,
             Self::File(action) => action.apply(world).await,
+            Self::Git(action) => action.apply(world).await,
         }
     }
 
@@ -170,6 +202,7 @@ impl Act for Action {
             Self::Hive(action) => action.summary(),
             Self::Host(action) => action.summary(),
             Self::File(action) => action.summary(),
+            Self::Git(action) => action.summary(),
         }
     }
 
@@ -179,12 +212,13 @@ impl Act for Action {
             Self::Hive(action) => action.targets(),
             Self::Host(action) => action.targets(),
             Self::File(action) => action.targets(),
+            Self::Git(action) => action.targets(),
         }
     }
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) | Self::File(_) => None,
+            Self::Hdfs(_) | Self::File(_) | Self::Git(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
         }
@@ -195,7 +229,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.proves(),
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
-            Self::File(_) => Vec::new(),
+            Self::File(_) | Self::Git(_) => Vec::new(),
         }
     }
 
@@ -205,6 +239,7 @@ impl Act for Action {
             Self::Hive(action) => action.faults(),
             Self::Host(action) => action.faults(),
             Self::File(action) => action.faults(),
+            Self::Git(action) => action.faults(),
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Report {
 pub enum Unplanned {
     /// Safety rules forbid it: all that do.
     Refused(Vec<Refusal>),
+    /// The world is not what was thought: how, and what to do.
+    Drifted(Vec<Refusal>),
     /// Too little was seen to plan on.
     Incomplete(Vec<Gap>),
     /// A choice is missing that somebody must make.

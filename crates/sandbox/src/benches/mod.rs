@@ -1,3 +1,4 @@
 //! Comparisons and long runs that need more than a few lines.
 
+pub(crate) mod newwiki;
 pub(crate) mod websocket;

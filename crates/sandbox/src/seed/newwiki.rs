@@ -149,7 +149,7 @@ fn values(today: Date) -> Vec<Op> {
         ops.push(folder(&path));
         // Names that begin so are not read as data.
         ops.push(file(format!("{path}/_SUCCESS"), String::new()));
-        let mut text = vec![format!("project\tth.wikimedia\t{}\n", 7 + ago)];
+        let mut text = vec![format!("project\tpunjabi.wikimedia\t{}\n", 7 + ago)];
         if ago <= 6 {
             text.push(format!("project\tazy.wikipedia\t{}\n", 1_000 - 100 * ago));
         }

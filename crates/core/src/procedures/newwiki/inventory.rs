@@ -23,8 +23,10 @@ pub struct TextFile {
 pub enum Readiness {
     /// The database is there with all core tables; how many tables it has.
     Ready(u64),
-    /// There is no such database, or it has no table at all.
+    /// There is no such database.
     Absent,
+    /// The database has no table.
+    Empty,
     /// These core tables are missing.
     Lacks(Vec<String>),
     /// The replica could not be asked; a gap says why.
@@ -66,10 +68,15 @@ pub struct Checkout {
     pub head: String,
     /// The remote's URL.
     pub remote: String,
-    /// Files with changes that are not committed, and files that git does not know.
+    /// Tracked files that are not as the head has them.
     pub dirty: Vec<String>,
-    /// How many commits of the remote's branch the head lacks.
-    pub behind: u64,
+    /// How many commits of the remote's branch the head lacks; `None`: some that were never
+    /// fetched.
+    pub behind: Option<u64>,
+    /// How many commits the head has that the remote's branch lacks.
+    pub ahead: u64,
+    /// A name that no branch has, for the one to commit on.
+    pub free_branch: String,
     /// Whether there is a commit-msg hook, which gives commits their Change-Id.
     pub hook: bool,
 }
@@ -77,8 +84,12 @@ pub struct Checkout {
 /// How the allowlist in HDFS stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HdfsAllowlist {
+    /// The file's path: `allowlist.tsv` in the table's folder.
+    pub path: String,
     /// The visible files in the table's folder, by name: must be exactly one.
     pub visible: Vec<String>,
+    /// The file's mode.
+    pub mode: u16,
     /// The content of `allowlist.tsv`, where it is there.
     #[serde(skip)]
     pub bytes: Option<Vec<u8>>,

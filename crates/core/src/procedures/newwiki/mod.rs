@@ -13,6 +13,9 @@ pub mod grouped;
 pub mod inventory;
 pub mod lint;
 pub mod lists;
+mod live;
+mod lock;
+mod look;
 pub mod names;
 mod plan;
 pub mod policy;
@@ -28,6 +31,7 @@ use jiff::civil::Date;
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::{Action, World};
 use crate::engine::{Cx, Failure, Plan};
+use crate::services::sql::Secret;
 use inventory::Inventory;
 use names::{Name, Project};
 use policy::Policy;
@@ -109,10 +113,20 @@ impl Request {
     }
 }
 
+/// The passwords of the accounts that ask the replicas.
+#[derive(Clone, Debug, Default)]
+pub struct Passwords {
+    /// Of the one that analytics reads.
+    pub production: Option<Secret>,
+    /// Of the redacted one.
+    pub cloud: Option<Secret>,
+}
+
 /// The procedure for some wikis.
 pub struct Newwiki {
     request: Request,
     policy: Policy,
+    passwords: Passwords,
     subject: String,
 }
 
@@ -163,6 +177,7 @@ impl Newwiki {
             subject: subject(&request),
             request,
             policy,
+            passwords: Passwords::default(),
         })
     }
 
@@ -173,6 +188,7 @@ impl Newwiki {
         Some(Self {
             request: plan::request_of(plan)?,
             policy,
+            passwords: Passwords::default(),
             subject: plan.subject.clone(),
         })
     }
@@ -182,6 +198,17 @@ impl Newwiki {
         [Target::Allowlist, Target::Sqoop]
             .map(|target| self.request.path(target).display().to_string())
             .into()
+    }
+
+    /// The same with passwords.
+    #[must_use]
+    pub fn with_passwords(self, passwords: Passwords) -> Self {
+        Self { passwords, ..self }
+    }
+
+    /// What was asked for, or what a plan asks for.
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
     /// Whether nothing but the files is looked at or changed.
@@ -245,11 +272,19 @@ impl Procedure for Newwiki {
     }
 
     async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
-        discover::discover(&self.request, &self.policy, world, cx).await
+        let look = discover::Look {
+            request: &self.request,
+            policy: &self.policy,
+            subject: &self.subject,
+            passwords: &self.passwords,
+            world,
+            cx,
+        };
+        look.discover().await
     }
 
     fn report(&self, inventory: &Inventory) -> Report {
-        report::report(&self.request, inventory)
+        report::report(&self.request, &self.policy, inventory)
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
@@ -263,14 +298,14 @@ impl Procedure for Newwiki {
     }
 
     async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {
-        discover::identities(&self.request, world, plan).await
+        discover::identities(&self.request, &self.policy, world, plan).await
     }
 
-    async fn lock(&self, _: &World, _: &str, _: &str) -> Result<(), Failure> {
-        Ok(())
+    async fn lock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {
+        lock::lock(&self.request, &self.policy, world, holder, plan).await
     }
 
-    async fn unlock(&self, _: &World) -> Result<(), Failure> {
-        Ok(())
+    async fn unlock(&self, world: &World) -> Result<(), Failure> {
+        lock::unlock(&self.request, &self.policy, world).await
     }
 }

@@ -9,18 +9,27 @@ use std::path::Path;
 use super::discover::REFINERY;
 use super::edit::Edited;
 use super::inventory::Inventory;
+use super::live::{Live, live};
 use super::names::{Name, Project};
 use super::policy::Policy;
 use super::work::{FileWork, Work, work};
-use super::{ALLOWLIST, GROUPED, Request, Target};
+use super::{ALLOWLIST, After, GROUPED, Request, Target};
 use crate::actions::file::{Edit, Hunk};
-use crate::actions::{Action, file};
+use crate::actions::{Action, file, git, hdfs};
 use crate::engine::plan::{FORMAT, hex};
 use crate::engine::{Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Unplanned};
 
-/// The waves' indices.
+/// The index of the files' wave; the others' are in [`super::live`].
 const FILES: usize = 0;
+/// The waves, and whether they begin only when all before is done: what is pushed is what
+/// was committed, and a list that reviewers cannot see does not go to HDFS.
+const WAVES: [(&str, bool); 4] = [
+    ("edit the files", false),
+    ("commit", true),
+    ("push", true),
+    ("bring the allowlist to HDFS", true),
+];
 
 /// What a plan that was made without asking anything says.
 pub(super) const OFFLINE: &str = "only the files were looked at and only the files will \
@@ -41,13 +50,25 @@ pub(super) fn plan(
     if !work.unseen.is_empty() {
         return Err(Unplanned::Incomplete(work.unseen));
     }
-    let steps: Vec<Step<Action>> = work.files.iter().flat_map(file_steps).collect();
+    let live = live(request, policy, heading, found, &work);
+    if !live.refusals.is_empty() {
+        return Err(Unplanned::Refused(live.refusals));
+    }
+    if !live.drifts.is_empty() {
+        return Err(Unplanned::Drifted(live.drifts));
+    }
+    if !live.unseen.is_empty() {
+        return Err(Unplanned::Incomplete(live.unseen));
+    }
+    let files = work.files.iter().flat_map(file_steps);
+    let title = title(request, &work, &live);
+    let steps: Vec<Step<Action>> = files.chain(live.steps).collect();
     Ok(Plan {
         format: FORMAT,
         tool: "newwiki".to_owned(),
         version: heading.version.clone(),
         subject: subject.to_owned(),
-        title: title(request, &work),
+        title,
         created: found.now,
         task: heading.task.clone(),
         reason: heading.reason.clone(),
@@ -55,7 +76,7 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage: found.gaps.clone(),
         notes: notes(request, &work),
-        waves: [("edit the files", false)]
+        waves: WAVES
             .map(|(name, gate)| Wave {
                 name: name.to_owned(),
                 gate,
@@ -75,27 +96,24 @@ fn notes(request: &Request, work: &Work<'_>) -> Vec<String> {
 }
 
 /// What the plan does, in one line.
-fn title(request: &Request, work: &Work<'_>) -> String {
-    let parts: Vec<String> = work
-        .files
-        .iter()
-        .flat_map(|file| {
-            let name = name(file.target);
-            let mend = file.mend.as_ref().map(|_| format!("mend the {name}"));
-            let edit = file.edit.as_ref().map(|edit| {
-                let count = |lines: fn(&Hunk) -> &Vec<String>| -> usize {
-                    edit.hunks.iter().map(|hunk| lines(hunk).len()).sum()
-                };
-                let (came, gone) = (count(|hunk| &hunk.insert), count(|hunk| &hunk.remove));
-                match (came, gone) {
-                    (came, 0) => format!("{came} into the {name}"),
-                    (0, gone) => format!("{gone} out of the {name}"),
-                    (came, gone) => format!("{came} into the {name} and {gone} out"),
-                }
-            });
-            mend.into_iter().chain(edit)
-        })
-        .collect();
+fn title(request: &Request, work: &Work<'_>, live: &Live) -> String {
+    let files = work.files.iter().flat_map(|file| {
+        let name = name(file.target);
+        let mend = file.mend.as_ref().map(|_| format!("mend the {name}"));
+        let edit = file.edit.as_ref().map(|edit| {
+            let count = |lines: fn(&Hunk) -> &Vec<String>| -> usize {
+                edit.hunks.iter().map(|hunk| lines(hunk).len()).sum()
+            };
+            let (came, gone) = (count(|hunk| &hunk.insert), count(|hunk| &hunk.remove));
+            match (came, gone) {
+                (came, 0) => format!("{came} into the {name}"),
+                (0, gone) => format!("{gone} out of the {name}"),
+                (came, gone) => format!("{came} into the {name} and {gone} out"),
+            }
+        });
+        mend.into_iter().chain(edit)
+    });
+    let parts: Vec<String> = files.chain(live.titles.iter().cloned()).collect();
     let what = if parts.is_empty() {
         "nothing to do".to_owned()
     } else {
@@ -179,6 +197,14 @@ pub(super) fn request_of(plan: &Plan<Action>) -> Option<Request> {
         offline: plan.notes.iter().any(|note| note == OFFLINE),
         ..Request::default()
     };
+    for step in &plan.steps {
+        match &step.action {
+            Action::Git(git::Action::Push { .. }) => request.after = After::Push,
+            Action::Git(_) if request.after == After::Leave => request.after = After::Commit,
+            Action::Hdfs(hdfs::Action::Swap(_)) => request.sync_hdfs = true,
+            _ => {}
+        }
+    }
     for step in plan.steps.iter().filter(|step| step.id.starts_with(EDIT)) {
         let Action::File(file::Action::Edit(edit)) = &step.action else {
             continue;

@@ -1,6 +1,7 @@
 //! What the configuration says about new wikis.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,13 +71,17 @@ pub struct Replica {
     /// The authority that signed the server's certificate; else the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// How long connecting and each query may take, in seconds.
-    #[serde(default = "half_a_minute")]
-    pub deadline_seconds: u32,
+    /// How long connecting and each query may take: `30s`.
+    #[serde(default)]
+    pub deadline: Option<jiff::SignedDuration>,
 }
 
-fn half_a_minute() -> u32 {
-    30
+impl Replica {
+    /// The deadline that is configured, or the usual one.
+    pub fn deadline(&self) -> Duration {
+        let configured = self.deadline.and_then(|deadline| deadline.try_into().ok());
+        configured.unwrap_or(Duration::from_secs(30))
+    }
 }
 
 /// Where the allowlist lies in HDFS.
@@ -167,8 +172,11 @@ impl Policy {
                     "{name}: password_file and password_env are both given"
                 ));
             }
-            if replica.deadline_seconds == 0 {
-                faults.push(format!("{name}: deadline_seconds is 0"));
+            if replica
+                .deadline
+                .is_some_and(|deadline| !deadline.is_positive())
+            {
+                faults.push(format!("{name}: deadline must be above zero"));
             }
         }
         faults

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::edit::{diff, text};
+use super::edit::{diff, lines, text};
 use super::inventory::{Inventory, Readiness, TextFile};
-use super::names::{Name, Wiki, resolve};
+use super::names::{Name, Project, Wiki, resolve};
 use super::plan::{OFFLINE, loud, name};
+use super::policy::Policy;
 use super::work::{Work, work};
-use super::{Request, allowlist, grouped};
+use super::{Request, allowlist, grouped, live};
 use crate::engine::render::{Document, Table};
 use crate::procedures::Report;
 
-pub(super) fn report(request: &Request, found: &Inventory) -> Report {
+pub(super) fn report(request: &Request, policy: &Policy, found: &Inventory) -> Report {
     let work = work(request, found);
     let mut tables = Vec::new();
     let mut push = |table: Table| {
@@ -20,6 +21,7 @@ pub(super) fn report(request: &Request, found: &Inventory) -> Report {
         }
     };
     push(wikis(&work, found));
+    push(unexpected(request, &work, found));
     push(blemishes(&work));
     for file in &work.files {
         for (verb, made) in [("mending", &file.mend), ("the edit", &file.edit)] {
@@ -38,9 +40,14 @@ pub(super) fn report(request: &Request, found: &Inventory) -> Report {
     } else {
         "the files are as they were asked to be"
     };
+    let differs = in_hdfs(request, policy, &work, found);
+    leftovers |= differs.is_some();
+    if let Some(table) = differs.clone() {
+        push(table);
+    }
     if request.audit {
         let audit = audit(found);
-        leftovers = audit.missing;
+        leftovers = audit.missing || differs.is_some();
         title = if leftovers {
             "wikis are missing, or rows are of no wiki"
         } else {
@@ -64,6 +71,101 @@ pub(super) fn report(request: &Request, found: &Inventory) -> Report {
     }
 }
 
+/// How the allowlist in HDFS differs from the checkout's as it is to be.
+fn in_hdfs(
+    request: &Request,
+    policy: &Policy,
+    work: &Work<'_>,
+    found: &Inventory,
+) -> Option<Table> {
+    let there = found.hdfs.as_ref()?;
+    let file = live::allowlist_of(work)?;
+    let folder = &policy.allowlist.folder;
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    if there.visible.len() != 1 || there.bytes.is_none() {
+        let seen = match there.visible.as_slice() {
+            [] => "nothing".to_owned(),
+            names => names.join(", "),
+        };
+        rows.push(("visible files, not allowlist.tsv alone", seen));
+    }
+    if let Some(bytes) = &there.bytes {
+        let only_there = live::only_there(bytes, file);
+        rows.extend(only_there.into_iter().map(|row| ("only in HDFS", row)));
+        let held: BTreeSet<&[u8]> = lines(bytes).into_iter().collect();
+        let missing = lines(live::last(file)).into_iter();
+        let missing = missing.filter(|row| !held.contains(row));
+        rows.extend(missing.map(|row| ("not in HDFS yet", text(row))));
+        if rows.is_empty() && bytes != live::last(file) {
+            rows.push(("the same rows in another order, or twice", String::new()));
+        }
+    }
+    let more = rows.len().saturating_sub(SHOWN);
+    rows.truncate(SHOWN);
+    if more > 0 {
+        rows.push(("and more rows", more.to_string()));
+    }
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(what, row)| vec![what.to_owned(), row])
+        .collect();
+    (!rows.is_empty() && (request.sync_hdfs || request.audit)).then(|| Table {
+        title: format!("the allowlist in HDFS, {folder}"),
+        columns: vec!["what", "row"],
+        rows,
+    })
+}
+
+/// What pageviews brought, and what to make of it.
+fn unexpected(request: &Request, work: &Work<'_>, found: &Inventory) -> Table {
+    let lists = found.lists.clone().unwrap_or_default();
+    let known: BTreeMap<String, &Name> = lists
+        .open()
+        .map(|name| (name.project(lists.special.contains(name)).into(), name))
+        .collect();
+    let file = found.allowlist.as_ref();
+    let listed = file.map(|file| allowlist::projects(&file.bytes));
+    let asked = |value: &str| {
+        let wikis = work.wikis.iter().map(|wiki| wiki.project.as_str());
+        let projects = request.projects.iter().map(Project::as_str);
+        wikis.chain(projects).any(|project| project == value)
+    };
+    let meaning = |field: &str, value: &str| {
+        let is_listed = listed
+            .as_ref()
+            .is_some_and(|listed| listed.contains_key(value.as_bytes()));
+        match known.get(value) {
+            _ if field != "project" => "no project: left out".to_owned(),
+            _ if is_listed => "in the allowlist by now".to_owned(),
+            _ if asked(value) => "asked for".to_owned(),
+            Some(name) => format!("{name}, a wiki: --project {value}"),
+            None => "no wiki: left out".to_owned(),
+        }
+    };
+    let rows = found.unexpected.iter().flatten().map(|one| {
+        vec![
+            one.field.clone(),
+            one.value.clone(),
+            one.views.to_string(),
+            one.first.clone(),
+            one.last.clone(),
+            meaning(&one.field, &one.value),
+        ]
+    });
+    Table {
+        title: "values of pageviews that the allowlist lacked".to_owned(),
+        columns: vec![
+            "field",
+            "value",
+            "views",
+            "first day",
+            "last day",
+            "meaning",
+        ],
+        rows: rows.collect(),
+    }
+}
+
 /// Where each wiki stands.
 fn wikis(work: &Work<'_>, found: &Inventory) -> Table {
     let rows = work.wikis.iter().map(|wiki| row(wiki, found));
@@ -84,6 +186,9 @@ const COLUMNS: [&str; 7] = [
     "cloud",
 ];
 
+/// How many differing rows are shown.
+const SHOWN: usize = 50;
+
 /// What stands in a column when something is not there.
 const MISSING: &str = "MISSING";
 
@@ -103,6 +208,7 @@ fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
         None => String::new(),
         Some(Readiness::Ready(tables)) => format!("{tables} tables"),
         Some(Readiness::Absent) => MISSING.to_owned(),
+        Some(Readiness::Empty) => format!("{MISSING}: all tables"),
         Some(Readiness::Lacks(tables)) => format!("{MISSING}: {}", tables.join(", ")),
         Some(Readiness::Unknown) => "not asked".to_owned(),
     };

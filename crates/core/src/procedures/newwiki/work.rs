@@ -115,7 +115,8 @@ impl<'a> Work<'a> {
         ] {
             let what = match readiness {
                 Readiness::Ready(_) => continue,
-                Readiness::Absent => "it has no tables there".to_owned(),
+                Readiness::Absent => "there is no such database".to_owned(),
+                Readiness::Empty => "the database has no tables".to_owned(),
                 Readiness::Lacks(tables) => format!("it lacks {}", tables.join(", ")),
                 Readiness::Unknown => {
                     self.unseen

@@ -71,6 +71,8 @@ pub struct Table {
     pub create_time: i64,
     /// Its folder, a full URI; `None` for views.
     pub location: Option<String>,
+    /// The Java class that reads its files.
+    pub input_format: Option<String>,
     /// `MANAGED_TABLE`, `EXTERNAL_TABLE`, `VIRTUAL_VIEW`, `MATERIALIZED_VIEW`.
     pub table_type: String,
     /// Its properties.
@@ -108,6 +110,7 @@ impl From<&wire::Table> for Table {
             owner: table.owner.clone().unwrap_or_default(),
             create_time: table.create_time.unwrap_or_default().into(),
             location: location.filter(|location| !location.is_empty()),
+            input_format: table.sd.as_ref().and_then(|sd| sd.input_format.clone()),
             table_type: table.table_type.clone().unwrap_or_default(),
             parameters: table.parameters.clone().unwrap_or_default(),
             partitioned: table

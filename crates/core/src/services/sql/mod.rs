@@ -4,6 +4,7 @@ mod config;
 mod connection;
 mod error;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mysql_async::{Opts, OptsBuilder, SslOpts};
@@ -14,22 +15,35 @@ pub use error::Error;
 
 /// One server and the account there. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Server(Arc<Config>);
+pub struct Server {
+    config: Arc<Config>,
+    /// Of its host; asked of the system where there is none.
+    addresses: Vec<IpAddr>,
+}
 
 impl Server {
     /// Contacts nothing.
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(config))
+        Self::at(config, Vec::new())
+    }
+
+    /// The same, its host being at these addresses whatever the system's resolver says. The
+    /// certificate is checked against the host's name all the same.
+    pub fn at(config: Config, addresses: Vec<IpAddr>) -> Self {
+        Self {
+            config: Arc::new(config),
+            addresses,
+        }
     }
 
     /// Account and place, for messages: `ops@db.example.org:3306`.
     pub fn name(&self) -> String {
-        format!("{}@{}", self.0.user, self.0.endpoint)
+        format!("{}@{}", self.config.user, self.config.endpoint)
     }
 
     /// How it is reached.
     pub fn config(&self) -> &Config {
-        &self.0
+        &self.config
     }
 
     /// A connection of one's own, its character set utf8mb4.
@@ -47,7 +61,7 @@ impl Server {
     }
 
     fn options(&self) -> Opts {
-        let config = &*self.0;
+        let config = &*self.config;
         let options = OptsBuilder::default()
             .user(Some(&config.user))
             .pass(config.password.as_ref().map(Secret::reveal))
@@ -57,7 +71,10 @@ impl Server {
             // Debian's servers talk latin1 to whoever does not ask.
             .init(vec!["SET NAMES utf8mb4"]);
         let options = match &config.endpoint {
-            Endpoint::Tcp { host, port } => options.ip_or_hostname(host).tcp_port(*port),
+            Endpoint::Tcp { host, port } => options
+                .ip_or_hostname(host)
+                .tcp_port(*port)
+                .resolved_ips((!self.addresses.is_empty()).then(|| self.addresses.clone())),
             Endpoint::Socket(path) => options.socket(Some(path.to_string_lossy())),
         };
         let ssl = match &config.tls {

@@ -1,5 +1,7 @@
 //! Changes of HDFS.
 
+mod swap;
+
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use super::{Artefact, World};
 use crate::engine::render::bytes as humane;
 use crate::engine::{Cx, Failure, State};
 use crate::services::hdfs::{AclEntry, Existing, Hdfs, Status, TreeChange};
+pub use swap::{Swap, visible};
 
 /// A folder and all under it, as a plan remembers it. An overwrite by the same number of
 /// bytes goes unseen.
@@ -120,6 +123,17 @@ pub enum Action {
     SetAside(SetAside),
     /// Moves an archive's records to the trash.
     GiveUp(GiveUp),
+    /// Keeps a copy of a small file.
+    Keep {
+        /// The file.
+        from: String,
+        /// The copy; its folder is made where there is none.
+        to: String,
+        /// The SHA-256 of what it holds.
+        sha256: String,
+    },
+    /// Puts a file of this machine in the place of the only file of a folder, in one rename.
+    Swap(Swap),
 }
 
 /// A line of the manifest that [`Action::Record`] writes.
@@ -178,6 +192,8 @@ impl Action {
                     None => State::Done,
                 })
             }
+            Self::Keep { from, to, sha256 } => swap::observe_keep(hdfs, from, to, sha256).await,
+            Self::Swap(swap) => swap.observe(world, hdfs).await,
             Self::Trash { was, path } => match hdfs.stat(path).await? {
                 Some(_) => Ok(match unlike(hdfs, path, was).await? {
                     Some(why) => State::Drifted(why),
@@ -241,6 +257,8 @@ impl Action {
             Self::Attributes(action) => action.apply(world, cx).await,
             Self::SetAside(action) => action.apply(world).await.map(|()| Value::Null),
             Self::GiveUp(action) => Ok(json!({ "trash": action.apply(world).await? })),
+            Self::Keep { from, to, sha256 } => swap::keep(hdfs, from, to, sha256).await,
+            Self::Swap(swap) => swap.apply(world, hdfs).await,
         }
     }
 
@@ -257,6 +275,8 @@ impl Action {
             Self::Trash { path, .. } => vec![path],
             Self::PutBack(action) => action.paths().into(),
             Self::Attributes(action) => action.paths(),
+            Self::Keep { to, .. } => vec![to],
+            Self::Swap(swap) => vec![&swap.to],
         }
     }
 
@@ -305,6 +325,8 @@ impl Action {
             Self::Attributes(action) => action.summary(),
             Self::SetAside(action) => action.summary(),
             Self::GiveUp(action) => action.summary(),
+            Self::Keep { from, to, .. } => format!("keep a copy of {from} in {to}"),
+            Self::Swap(swap) => format!("put {} in the place of {}", swap.from, swap.to),
         }
     }
 
@@ -320,18 +342,25 @@ impl Action {
             Self::Attributes(action) => vec![format!("hdfs:{}", action.marker.settled)],
             Self::SetAside(action) => vec![format!("hdfs:place of {}", action.records.staged)],
             Self::GiveUp(action) => vec![format!("hdfs:{} given up", action.folder.settled)],
+            Self::Keep { to, .. } => vec![format!("hdfs:{to}")],
+            Self::Swap(swap) => vec![format!("hdfs:content of {}", swap.to)],
         }
     }
 
     pub(super) fn proves(&self) -> Vec<String> {
         match self {
             Self::Record { to, .. } => vec![to.settled.clone()],
+            Self::Keep { to, .. } => vec![to.clone()],
             _ => Vec::new(),
         }
     }
 
     pub(super) fn faults(&self) -> Vec<String> {
-        self.paths().into_iter().filter_map(path_fault).collect()
+        let mut faults: Vec<String> = self.paths().into_iter().filter_map(path_fault).collect();
+        if let Self::Swap(swap) = self {
+            faults.extend(swap.faults());
+        }
+        faults
     }
 }
 
