@@ -1,8 +1,16 @@
 //! SQL servers: `MariaDB` and what speaks its protocol.
 
+pub mod checksum;
 mod config;
 mod connection;
+pub mod copy;
 mod error;
+mod lock;
+pub mod marker;
+pub mod references;
+pub mod rename;
+pub mod schema;
+pub mod snapshot;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +20,7 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 pub use config::{Config, Endpoint, Secret, Settings, Tls};
 pub use connection::Connection;
 pub use error::Error;
+pub use lock::Lock;
 
 /// One server and the account there. Clones are the same.
 #[derive(Clone, Debug)]

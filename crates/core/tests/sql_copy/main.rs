@@ -1,0 +1,226 @@
+//! Databases copied on real `MariaDB` servers, one a test, over its socket.
+
+mod moment;
+mod server;
+mod values;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opsweek_core::services::sql::copy::{Copied, Job, Watch, copy};
+use opsweek_core::services::sql::marker::{Contents, Stage, contents};
+use opsweek_core::services::sql::rename::{Patience, cut_over, rename, swap_back};
+use opsweek_core::services::sql::schema::{Obstacle, Schema};
+use opsweek_core::services::sql::{Error, Lock, Server, references, snapshot};
+use tokio_util::sync::CancellationToken;
+
+use server::MariaDb;
+
+/// Copies `source` into `target` on one server.
+async fn copied(server: &Server, source: &str, target: &str) -> Result<Copied, Error> {
+    let job = job(server, source, target).await;
+    copy(&job, &Watch::silent(CancellationToken::new())).await
+}
+
+async fn job(server: &Server, source: &str, target: &str) -> Job {
+    let mut connection = server.connect().await.unwrap();
+    let schema = Schema::read(&mut connection, source).await.unwrap();
+    Job {
+        source: server.clone(),
+        schema: Arc::new(schema.expect("the source is there")),
+        target: server.clone(),
+        database: target.to_owned(),
+        schema_only: BTreeSet::new(),
+        plan: "sha256:0".to_owned(),
+        snapshot: snapshot::Mode::Tables,
+        streams: 3,
+    }
+}
+
+const PARENTS: &str = "
+    CREATE DATABASE prod CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+    USE prod;
+    CREATE TABLE b_parent (id int PRIMARY KEY AUTO_INCREMENT, name varchar(20),
+        boss int, CONSTRAINT boss FOREIGN KEY (boss) REFERENCES b_parent (id));
+    CREATE TABLE a_child (id int PRIMARY KEY, parent int, CHECK (id < 1000),
+        CONSTRAINT parent FOREIGN KEY (parent) REFERENCES b_parent (id));
+    CREATE TABLE log (id int PRIMARY KEY AUTO_INCREMENT, text text);
+    CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3;
+    INSERT INTO b_parent VALUES (1, 'elvis', NULL), (2, 'azywiki', 1);
+    INSERT INTO a_child VALUES (1, 1), (2, 2), (3, NULL);
+    INSERT INTO log (text) VALUES ('one'), ('two');
+    DO NEXTVAL(numbers);";
+
+#[tokio::test]
+async fn a_copy_takes_its_place_and_goes_back() {
+    let mariadb = MariaDb::start(&[]);
+    mariadb.sql(PARENTS);
+    mariadb.sql("CREATE DATABASE staging; CREATE DATABASE previous; CREATE TABLE staging.old (a int); INSERT INTO staging.old VALUES (7)");
+    let server = mariadb.root();
+    let mut job = job(&server, "prod", "new").await;
+    assert_eq!(job.schema.obstacles, []);
+    job.schema_only.insert("log".to_owned());
+    let silent = Watch::silent(CancellationToken::new());
+    let done = copy(&job, &silent).await.unwrap();
+    assert_eq!(done.readers, 3);
+    assert!(done.held.is_some_and(|held| held < Duration::from_secs(2)));
+    assert_eq!(done.marker.tables["a_child"].rows, 3);
+    assert!(!done.marker.tables.contains_key("log"));
+    assert_eq!(mariadb.sql("SELECT COUNT(*) FROM new.log"), "0\n");
+    // Numbers go on where production's may be.
+    let next: i64 = mariadb
+        .sql("SELECT NEXTVAL(new.numbers)")
+        .trim()
+        .parse()
+        .unwrap();
+    assert_eq!(next, done.marker.sequences["numbers"]);
+    assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (9, 77)"));
+    assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (1000, 1)"));
+
+    let mut connection = server.connect().await.unwrap();
+    assert_eq!(
+        references::orphans(&mut connection, "new").await.unwrap(),
+        []
+    );
+    mariadb.sql("SET foreign_key_checks = 0; INSERT INTO new.a_child VALUES (9, 77)");
+    let orphans = references::orphans(&mut connection, "new").await.unwrap();
+    assert_eq!(
+        (orphans[0].constraint.as_str(), orphans[0].rows),
+        ("parent", 1)
+    );
+    mariadb.sql("DELETE FROM new.a_child WHERE id = 9");
+
+    // A second run drops the first one's copy, and no other database.
+    copy(&job, &silent).await.unwrap();
+    job.database = "staging".to_owned();
+    let refused = copy(&job, &silent).await.unwrap_err();
+    assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
+    assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
+
+    let patience = Patience {
+        tries: 2,
+        pause: Duration::from_millis(100),
+    };
+    let token = CancellationToken::new();
+    let moves = cut_over("staging", "new", "previous");
+    // Whoever reads staging in a transaction is waited for, and not for ever.
+    let mut reader = server.connect().await.unwrap();
+    reader
+        .execute("reading", "START TRANSACTION", ())
+        .await
+        .unwrap();
+    let _: Vec<i64> = reader
+        .rows("reading", "SELECT a FROM staging.old", ())
+        .await
+        .unwrap();
+    let busy = rename(&mut connection, &moves, patience, &token)
+        .await
+        .unwrap_err();
+    assert_eq!(busy.code(), Some(1205), "{busy:?}");
+    assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
+    reader.close().await;
+
+    let moved = rename(&mut connection, &moves, patience, &token)
+        .await
+        .unwrap();
+    assert_eq!(moved, 6);
+    assert_eq!(mariadb.sql("SELECT COUNT(*) FROM staging.a_child"), "3\n");
+    assert!(mariadb.refuses("INSERT INTO staging.a_child VALUES (9, 77)"));
+    let Contents::Copy(marker) = contents(&mut connection, "staging").await.unwrap() else {
+        panic!("the mark came along");
+    };
+    assert_eq!(
+        (marker.stage, marker.plan.as_str()),
+        (Stage::Copied, "sha256:0")
+    );
+    let moves = swap_back("staging", "new", "previous");
+    rename(&mut connection, &moves, patience, &token)
+        .await
+        .unwrap();
+    assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
+    assert_eq!(
+        contents(&mut connection, "previous").await.unwrap(),
+        Contents::Empty
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_renamed_is_named() {
+    let mariadb = MariaDb::start(&[]);
+    mariadb.sql(PARENTS);
+    mariadb.sql("
+        CREATE DATABASE other; USE prod;
+        CREATE VIEW v AS SELECT * FROM log;
+        CREATE TRIGGER t BEFORE INSERT ON log FOR EACH ROW SET NEW.text = '';
+        CREATE TABLE m (a int) ENGINE=MyISAM;
+        CREATE TABLE h (a int) WITH SYSTEM VERSIONING;
+        CREATE TABLE d (a int DEFAULT NEXTVAL(numbers));
+        CREATE TABLE other.o (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES prod.b_parent (id));
+        CREATE TABLE f (a int, FOREIGN KEY (a) REFERENCES other.o (id))");
+    let mut connection = mariadb.root().connect().await.unwrap();
+    let schema = Schema::read(&mut connection, "prod")
+        .await
+        .unwrap()
+        .unwrap();
+    let text = |text: &str| text.to_owned();
+    assert_eq!(
+        schema.obstacles,
+        [
+            Obstacle::View { name: text("v") },
+            Obstacle::Trigger {
+                name: text("t"),
+                table: text("log")
+            },
+            Obstacle::Engine {
+                table: text("m"),
+                engine: text("MyISAM")
+            },
+            Obstacle::Versioned { table: text("h") },
+            Obstacle::Names {
+                table: text("d"),
+                database: text("prod")
+            },
+            Obstacle::Names {
+                table: text("f"),
+                database: text("other")
+            },
+            Obstacle::ReferencedFrom {
+                table: text("b_parent"),
+                database: text("other")
+            },
+        ]
+    );
+    assert_eq!(
+        Schema::read(&mut connection, "nothing").await.unwrap(),
+        None
+    );
+    let hash = schema.hash();
+    mariadb.sql("INSERT INTO prod.b_parent (name) VALUES ('x')");
+    let again = Schema::read(&mut connection, "prod")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(again.hash(), hash);
+    mariadb.sql("ALTER TABLE prod.log ADD c int");
+    let changed = Schema::read(&mut connection, "prod")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_ne!(changed.hash(), hash);
+}
+
+#[tokio::test]
+async fn two_do_not_hold_one_lock() {
+    let mariadb = MariaDb::start(&[]);
+    let server = mariadb.root();
+    let mut first = Lock::take(&server, "opsweek.staging").await.unwrap();
+    assert!(first.is_held().await.unwrap());
+    let second = Lock::take(&server, "opsweek.staging").await.err().unwrap();
+    assert!(
+        matches!(second, Error::Locked { holder, .. } if holder > 0),
+        "{second}"
+    );
+    first.release().await;
+    Lock::take(&server, "opsweek.staging").await.unwrap();
+}
