@@ -4,4 +4,5 @@ pub mod fleet;
 pub mod hdfs;
 pub mod metastore;
 pub mod sql;
+pub mod superset;
 pub mod yarn;
