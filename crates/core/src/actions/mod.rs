@@ -7,6 +7,7 @@ pub mod hdfs;
 pub mod hive;
 pub mod host;
 mod lines;
+pub mod sql;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub struct World {
     pub fleet: Option<Fleet>,
     /// YARN, which is only asked who is running something.
     pub yarn: Option<Yarn>,
+    /// Database servers.
+    pub databases: sql::Databases,
     /// The safety rules.
     pub guard: Guard,
 }
@@ -75,6 +78,13 @@ impl From<crate::services::metastore::Error> for Failure {
     }
 }
 
+impl From<crate::services::sql::Error> for Failure {
+    fn from(error: crate::services::sql::Error) -> Self {
+        let hint = error.hint();
+        Self::new(error, hint)
+    }
+}
+
 impl From<crate::services::yarn::Error> for Failure {
     fn from(error: crate::services::yarn::Error) -> Self {
         let hint = error.hint();
@@ -102,6 +112,8 @@ pub enum Action {
     Hive(hive::Action),
     /// On a host.
     Host(host::Action),
+    /// In databases.
+    Sql(sql::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -122,6 +134,12 @@ impl From<host::Action> for Action {
     }
 }
 
+impl From<sql::Action> for Action {
+    fn from(action: sql::Action) -> Self {
+        Self::Sql(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -130,6 +148,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.observe(world, cx).await,
             Self::Hive(action) => action.observe(world).await,
             Self::Host(action) => action.observe(world, cx).await,
+            Self::Sql(action) => action.observe(world).await,
         }
     }
 
@@ -138,6 +157,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.apply(world, cx).await,
             Self::Hive(action) => action.apply(world, cx).await,
             Self::Host(action) => action.apply(world, cx).await,
+            Self::Sql(action) => action.apply(world, cx).await,
         }
     }
 
@@ -146,6 +166,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.summary(),
             Self::Hive(action) => action.summary(),
             Self::Host(action) => action.summary(),
+            Self::Sql(action) => action.summary(),
         }
     }
 
@@ -154,6 +175,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.targets(),
             Self::Hive(action) => action.targets(),
             Self::Host(action) => action.targets(),
+            Self::Sql(action) => action.targets(),
         }
     }
 
@@ -162,6 +184,7 @@ impl Act for Action {
             Self::Hdfs(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
+            Self::Sql(action) => action.destroys(),
         }
     }
 
@@ -170,6 +193,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.proves(),
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
+            Self::Sql(action) => action.proves(),
         }
     }
 
@@ -178,6 +202,7 @@ impl Act for Action {
             Self::Hdfs(action) => action.faults(),
             Self::Hive(action) => action.faults(),
             Self::Host(action) => action.faults(),
+            Self::Sql(action) => action.faults(),
         }
     }
 }

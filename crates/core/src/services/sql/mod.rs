@@ -2,7 +2,11 @@
 
 mod config;
 mod connection;
+mod database;
+mod grants;
 mod error;
+
+pub mod transfer;
 
 use std::sync::Arc;
 
@@ -10,6 +14,8 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 
 pub use config::{Config, Endpoint, Secret, Settings, Tls};
 pub use connection::Connection;
+pub use database::{ForeignKey, Object};
+pub use grants::missing;
 pub use error::Error;
 
 /// One server and the account there. Clones are the same.
