@@ -4,6 +4,7 @@
 //! `report` and `plan` (pure: no I/O, no clock). The command line that drives them is the
 //! same for all.
 
+pub mod db_sync;
 pub mod offboard;
 
 use std::collections::BTreeMap;

@@ -22,7 +22,11 @@ pub(super) async fn apply(
     let key = databases.target_key.as_ref();
     let secrets = look_at_secrets(&mut connection, &new.database, rewriting, key).await?;
     let mut faults = secrets.bad.clone();
-    for found in secrets.principals.iter().filter(|found| found.new.is_some()) {
+    for found in secrets
+        .principals
+        .iter()
+        .filter(|found| found.new.is_some())
+    {
         faults.push(format!("{}: still {}", found.place, found.old));
     }
     for one in &rewriting.neutralise {
@@ -39,7 +43,10 @@ pub(super) async fn apply(
     let keys = connection.foreign_keys(&new.database).await?;
     for key in &keys {
         if has_orphan(&mut connection, &new.database, key).await? {
-            faults.push(format!("{}: a row's {} points nowhere", key.table, key.name));
+            faults.push(format!(
+                "{}: a row's {} points nowhere",
+                key.table, key.name
+            ));
         }
     }
     if !faults.is_empty() {
@@ -91,7 +98,10 @@ async fn has_orphan(
         joins.push(format!("a.{here} = b.{there}"));
         given.push(format!("a.{here} IS NOT NULL"));
     }
-    let first = key.columns.first().map(|(_, there)| quote_identifier(there));
+    let first = key
+        .columns
+        .first()
+        .map(|(_, there)| quote_identifier(there));
     let rows: Vec<u8> = connection
         .rows(
             &format!("checking {} of {database}.{}", key.name, key.table),

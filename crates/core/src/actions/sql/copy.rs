@@ -169,10 +169,16 @@ impl Work<'_> {
                 }
                 !cx.cancel().is_cancelled()
             };
-            let rows =
-                transfer::rows(&mut reader, from, &mut writer, to, &table.name, &mut progress)
-                    .await?
-                    .ok_or_else(Failure::interrupted)?;
+            let rows = transfer::rows(
+                &mut reader,
+                from,
+                &mut writer,
+                to,
+                &table.name,
+                &mut progress,
+            )
+            .await?
+            .ok_or_else(Failure::interrupted)?;
             let there = transfer::digest(&mut reader, from, &table.name).await?;
             let here = transfer::digest(&mut writer, to, &table.name).await?;
             if here != there || here.rows != rows {
@@ -226,7 +232,11 @@ async fn open(
     let mut locker = source.connect().await?;
     let what = format!("locking the tables of {from} for the snapshot");
     locker
-        .execute(&what, &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"), ())
+        .execute(
+            &what,
+            &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
+            (),
+        )
         .await?;
     for _ in 0..TRIES {
         if snapshot == Snapshot::GlobalLock {

@@ -34,7 +34,11 @@ impl Stage {
 }
 
 fn table(place: &Place) -> String {
-    format!("{}.{}", quote_identifier(&place.database), quote_identifier(MARK))
+    format!(
+        "{}.{}",
+        quote_identifier(&place.database),
+        quote_identifier(MARK)
+    )
 }
 
 /// Makes the mark of a copy that begins.
@@ -211,7 +215,14 @@ pub(super) async fn follow_up(
 ) -> Result<(), Failure> {
     let mut connection = databases.connect(&sync.target).await?;
     let stage = follow_up_stage(command);
-    put(&mut connection, &sync.target, &sync.id, &stage, &Value::Null).await?;
+    put(
+        &mut connection,
+        &sync.target,
+        &sync.id,
+        &stage,
+        &Value::Null,
+    )
+    .await?;
     connection.close().await;
     Ok(())
 }

@@ -12,12 +12,12 @@ mod swap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use copy::schema;
 pub use mark::MARK;
 pub use place::{Databases, Place, Sync};
 pub use rewrite::{
     Found, Neutralise, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets,
 };
-pub use copy::schema;
 pub use swap::fingerprint;
 
 use super::World;
@@ -126,6 +126,11 @@ impl Action {
             | Self::CutOver { sync, .. }
             | Self::FollowUp { sync, .. } => &sync.profile,
         }
+    }
+
+    /// Whether it puts back what a copy replaced.
+    pub fn is_restore(&self) -> bool {
+        matches!(self, Self::SwapBack { .. })
     }
 
     fn target(&self) -> &Place {

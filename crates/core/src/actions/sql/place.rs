@@ -52,7 +52,9 @@ impl Place {
         let name = self.database.to_ascii_lowercase();
         // MariaDB's names have 64 characters, and the suffix is ours.
         if name.len() + "_previous".len() > 64 {
-            Some(format!("the name of {self} is too long to keep a copy beside it"))
+            Some(format!(
+                "the name of {self} is too long to keep a copy beside it"
+            ))
         } else if name.contains("prod") {
             Some(format!("{self} has production's name"))
         } else if name.contains("staging") {
@@ -141,7 +143,7 @@ impl Databases {
         let (taken,): (Option<u8>,) = connection
             .row(
                 &format!("locking {target}"),
-                "SELECT GET_LOCK(?, 0)",
+                "SELECT GET_LOCK(?, 5)",
                 (lock_name(target),),
             )
             .await?;
@@ -182,7 +184,11 @@ impl Databases {
                 (lock_name(target),),
             )
             .await?;
-        if held.0 == Some(1) { Ok(()) } else { Err(lost()) }
+        if held.0 == Some(1) {
+            Ok(())
+        } else {
+            Err(lost())
+        }
     }
 }
 

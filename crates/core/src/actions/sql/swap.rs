@@ -44,7 +44,13 @@ pub(super) async fn observe_drop(
     // After the cut-over, what this copy replaced stands there.
     let after = mark::has(&mut connection, &sync.target, &sync.id, Stage::Checked).await?;
     let now = fingerprint(&mut connection, &sync.target.previous()).await?;
-    let ready = mark::has(&mut connection, &sync.target.new(), &sync.id, Stage::Checked).await?;
+    let ready = mark::has(
+        &mut connection,
+        &sync.target.new(),
+        &sync.id,
+        Stage::Checked,
+    )
+    .await?;
     connection.close().await;
     Ok(if after || now == "empty" {
         State::Done
@@ -64,7 +70,14 @@ pub(super) async fn drop_previous(
 ) -> Result<Value, Failure> {
     let previous = sync.target.previous();
     let mut connection = databases.connect(&previous).await?;
-    if !mark::has(&mut connection, &sync.target.new(), &sync.id, Stage::Checked).await? {
+    if !mark::has(
+        &mut connection,
+        &sync.target.new(),
+        &sync.id,
+        Stage::Checked,
+    )
+    .await?
+    {
         return Err(Failure::drifted(format!("the {} is gone", sync.proof())));
     }
     if fingerprint(&mut connection, &previous).await? != was {
@@ -80,11 +93,14 @@ pub(super) async fn drop_previous(
 pub(super) async fn clear(connection: &mut Connection, place: &Place) -> Result<usize, Error> {
     let what = format!("clearing {place}");
     connection
-        .execute(&what, "SET SESSION foreign_key_checks = 0, lock_wait_timeout = 10", ())
+        .execute(
+            &what,
+            "SET SESSION foreign_key_checks = 0, lock_wait_timeout = 10",
+            (),
+        )
         .await?;
     let objects = connection.objects(&place.database).await?;
-    let (marks, others): (Vec<_>, Vec<_>) =
-        objects.iter().partition(|object| object.name == MARK);
+    let (marks, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.name == MARK);
     for object in others.iter().chain(&marks) {
         let kind = match &*object.kind {
             "SEQUENCE" => "SEQUENCE",
@@ -96,7 +112,11 @@ pub(super) async fn clear(connection: &mut Connection, place: &Place) -> Result<
         connection.execute(&what, &statement, ()).await?;
     }
     connection
-        .execute(&what, "SET SESSION foreign_key_checks = DEFAULT, lock_wait_timeout = DEFAULT", ())
+        .execute(
+            &what,
+            "SET SESSION foreign_key_checks = DEFAULT, lock_wait_timeout = DEFAULT",
+            (),
+        )
         .await?;
     Ok(objects.len())
 }
@@ -140,7 +160,9 @@ pub(super) async fn observe_cut_over(
     Ok(if done {
         State::Done
     } else if now != was {
-        State::Drifted(format!("{target} is not what it was: somebody else replaced it"))
+        State::Drifted(format!(
+            "{target} is not what it was: somebody else replaced it"
+        ))
     } else if !ready {
         State::Waiting(sync.proof())
     } else if aside != "empty" {
@@ -180,15 +202,14 @@ pub(super) async fn observe_back(
     } else if here == back && aside == now {
         State::Done
     } else {
-        State::Drifted(format!("{target} or {} is not what it was", target.previous()))
+        State::Drifted(format!(
+            "{target} or {} is not what it was",
+            target.previous()
+        ))
     })
 }
 
-pub(super) async fn back(
-    databases: &Databases,
-    target: &Place,
-    cx: &Cx,
-) -> Result<Value, Failure> {
+pub(super) async fn back(databases: &Databases, target: &Place, cx: &Cx) -> Result<Value, Failure> {
     let mut connection = databases.connect(target).await?;
     let (new, previous) = (target.new(), target.previous());
     make(&mut connection, &new).await?;
@@ -221,7 +242,11 @@ async fn rename(
         let statement = renaming(connection, moves).await?;
         let what = format!("renaming {} to {}", moves[0].0, moves[0].1);
         connection
-            .execute(&what, &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"), ())
+            .execute(
+                &what,
+                &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
+                (),
+            )
             .await?;
         let at = Instant::now();
         match connection.execute(&what, &statement, ()).await {
@@ -260,7 +285,11 @@ async fn renaming(
             None => connection.objects(&from.database).await?,
         };
         for object in &objects {
-            parts.push(format!("{} TO {}", qualified(from, object), qualified(to, object)));
+            parts.push(format!(
+                "{} TO {}",
+                qualified(from, object),
+                qualified(to, object)
+            ));
         }
         holds.push(((*to).clone(), objects));
     }

@@ -12,7 +12,10 @@ pub fn missing(grants: &[String], needs: &[(&str, &[&str])], account: &str) -> V
             .copied()
             .collect();
         if !lacking.is_empty() {
-            let pattern = database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
+            let pattern = database
+                .replace('\\', "\\\\")
+                .replace('_', "\\_")
+                .replace('%', "\\%");
             let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
             statements.push(format!(
                 "GRANT {} ON {}.* TO '{}'@'{}';",
@@ -101,6 +104,9 @@ mod tests {
         let all = ["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost`".to_owned()];
         assert!(missing(&all, &needs, "root@localhost").is_empty());
         let one_table = ["GRANT SELECT ON `azywiki`.`page` TO `a`@`b`".to_owned()];
-        assert_eq!(missing(&one_table, &[("azywiki", &["SELECT"])], "a@b").len(), 1);
+        assert_eq!(
+            missing(&one_table, &[("azywiki", &["SELECT"])], "a@b").len(),
+            1
+        );
     }
 }

@@ -3,8 +3,8 @@
 mod config;
 mod connection;
 mod database;
-mod grants;
 mod error;
+mod grants;
 
 pub mod transfer;
 
@@ -15,8 +15,8 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 pub use config::{Config, Endpoint, Secret, Settings, Tls};
 pub use connection::Connection;
 pub use database::{ForeignKey, Object};
-pub use grants::missing;
 pub use error::Error;
+pub use grants::missing;
 
 /// One server and the account there. Clones are the same.
 #[derive(Clone, Debug)]

@@ -17,7 +17,11 @@ const PLACEHOLDERS: usize = 65_535;
 const BATCH_ROWS: usize = 500;
 
 fn name(database: &str, object: &str) -> String {
-    format!("{}.{}", quote_identifier(database), quote_identifier(object))
+    format!(
+        "{}.{}",
+        quote_identifier(database),
+        quote_identifier(object)
+    )
 }
 
 /// Makes a connection fit for writing copies: rows come in any order, zeroes and dates as
