@@ -57,6 +57,11 @@ enum Sub {
     },
     /// Review what was pushed to the refinery: merge what waits
     Merge,
+    /// Read a copied database by a real Superset, installed from `PyPI` when first asked for
+    Superset {
+        #[command(subcommand)]
+        what: Superset,
+    },
     /// Ask the metastore's own tables
     MetastoreSql { query: String },
     /// Log in to a host, or run a command there, as the ops account
@@ -88,6 +93,16 @@ enum Sub {
     },
     /// Run something that takes long
     Soak { name: String },
+}
+
+#[derive(Parser)]
+enum Superset {
+    /// Make an engine of every connection, decrypt every secret, list the dashboards
+    Check {
+        /// `superset_production`, or a name that begins with `superset_staging`
+        #[arg(default_value = "superset_staging")]
+        database: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -124,6 +139,9 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
                 ui::line(&format!("merged {} {}", change.number, change.subject));
             }
         }
+        Sub::Superset {
+            what: Superset::Check { database },
+        } => return become_it(&mut sandbox.superset_check_command(&database, &progress)?),
         Sub::MetastoreSql { query } => {
             return become_it(&mut sandbox.metastore_sql_command(&query)?);
         }

@@ -9,7 +9,7 @@ use opsweek_sandbox::Sandbox;
 fn root(deadline: Duration) -> Config {
     let sandbox = Sandbox::from_env().expect("run the tests by: cargo verify");
     Config {
-        endpoint: Endpoint::Socket(sandbox.dir().join("mariadb/mysqld.sock")),
+        endpoint: Endpoint::Socket(sandbox.dir().join("metadata/mysqld.sock")),
         user: "root".to_owned(),
         password: None,
         tls: Tls::Off,
@@ -74,4 +74,59 @@ async fn a_server_that_is_not_there_is_named() {
     let error = Server::new(config).connect().await.err().unwrap();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(error.to_string(), "root@127.0.0.1:1 cannot be reached");
+}
+
+/// The account on a server of the sandbox over the network, with its password.
+fn over_tls(server: &str, user: &str) -> Config {
+    let sandbox = Sandbox::from_env().expect("run the tests by: cargo verify");
+    let secret = sandbox.dir().join(format!("secrets/mariadb-{user}"));
+    let password = std::fs::read_to_string(secret).unwrap();
+    Config {
+        endpoint: Endpoint::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: sandbox.port(server).unwrap().unwrap(),
+        },
+        user: user.to_owned(),
+        password: Some(Secret::new(password.trim_end())),
+        tls: Tls::Verified {
+            ca_file: Some(sandbox.dir().join("tls/ca.pem")),
+        },
+        deadline: Duration::from_secs(30),
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_account_is_let_in() {
+    // Native passwords, ed25519, and a native one behind unix_socket.
+    let on_socket = Config {
+        endpoint: root(Duration::from_secs(30)).endpoint,
+        tls: Tls::Off,
+        ..over_tls("metadata", "dbsync")
+    };
+    for config in [
+        over_tls("target", "dbsync"),
+        over_tls("cloud", "s53272"),
+        over_tls("prod-replica", "research"),
+        on_socket,
+    ] {
+        let user = config.user.clone();
+        let mut connection = Server::new(config).connect().await.unwrap();
+        let (account,): (String,) = connection
+            .row("the account", "SELECT CURRENT_USER()", ())
+            .await
+            .unwrap();
+        assert!(account.starts_with(&user), "{account}");
+        connection.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_is_not_talked_to() {
+    for tls in [Tls::Verified { ca_file: None }, Tls::Off] {
+        let config = Config {
+            tls,
+            ..over_tls("cloud", "s53272")
+        };
+        assert!(Server::new(config).connect().await.is_err());
+    }
 }

@@ -21,6 +21,7 @@ mod seed;
 mod servers;
 mod start;
 mod state;
+mod superset;
 pub mod ui;
 pub mod workspace;
 

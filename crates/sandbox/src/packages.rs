@@ -37,6 +37,11 @@ pub(crate) fn ensure(services: &[Service], progress: Progress<'_>) -> Result<(),
     install(packages, progress)
 }
 
+/// Installs what a Python environment is made with.
+pub(crate) fn ensure_python(progress: Progress<'_>) -> Result<(), Error> {
+    install(vec!["python3", "python3-venv"], progress)
+}
+
 /// Installs what the rest of the workspace needs to be built.
 pub(crate) fn ensure_build(progress: Progress<'_>) -> Result<(), Error> {
     install(BUILD.to_vec(), progress)

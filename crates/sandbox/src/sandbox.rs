@@ -201,6 +201,12 @@ impl Sandbox {
         &self.dir
     }
 
+    /// Where a server listens on 127.0.0.1, by the name that [`ServerStatus::ports`] has;
+    /// none when it was never up.
+    pub fn port(&self, name: &str) -> Result<Option<u16>, Error> {
+        Ok(State::load(&self.dir)?.ports.get(name).copied())
+    }
+
     /// The configuration for opsweek's tools.
     pub fn config_path(&self) -> PathBuf {
         self.dir.join("config.toml")

@@ -63,9 +63,9 @@ pub fn status(status: &Status, json: bool) {
     }
     for server in &status.servers {
         let state = if server.healthy { "up" } else { "not ready" };
-        println!("{:<10} {state}, pid {}", server.name, server.pid);
+        println!("{:<12} {state}, pid {}", server.name, server.pid);
         for (name, port) in &server.ports {
-            println!("           127.0.0.1:{port:<5} {name}");
+            println!("             127.0.0.1:{port:<5} {name}");
         }
     }
     for host in &status.hosts {

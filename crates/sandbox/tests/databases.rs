@@ -30,9 +30,7 @@ fn up(name: &str) -> Sandbox {
 fn quiet(_: &str) {}
 
 fn port(sandbox: &Sandbox, server: &str) -> u16 {
-    let servers = sandbox.status().unwrap().servers;
-    let found = servers.iter().find(|found| found.name == server).unwrap();
-    found.ports[server]
+    sandbox.port(server).unwrap().unwrap()
 }
 
 fn pids(sandbox: &Sandbox) -> Vec<(String, i32)> {

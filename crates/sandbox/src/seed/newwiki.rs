@@ -148,14 +148,14 @@ fn values(today: Date) -> Vec<Op> {
         ops.push(folder(&path));
         // Names that begin so are not read as data.
         ops.push(file(format!("{path}/_SUCCESS"), String::new()));
-        let mut text = format!("project\tth.wikimedia\t{}\n", 7 + ago);
+        let mut text = vec![format!("project\tth.wikimedia\t{}\n", 7 + ago)];
         if ago <= 6 {
-            text += &format!("project\tazy.wikipedia\t{}\n", 1_000 - 100 * ago);
+            text.push(format!("project\tazy.wikipedia\t{}\n", 1_000 - 100 * ago));
         }
         if ago == 60 {
-            text += "project\tlong-ago.wikipedia\t9\n";
+            text.push("project\tlong-ago.wikipedia\t9\n".to_owned());
         }
-        ops.push(file(format!("{path}/000000_0"), text));
+        ops.push(file(format!("{path}/000000_0"), text.concat()));
         if ago % 3 == 0 {
             let rubbish = "project\ten.wikipedia.org\t2\nproject\t-\t1\n\
                            project\t'; DROP TABLE page; --\t1\n\

@@ -51,19 +51,21 @@ pub(crate) fn conf(dir: &Path) -> PathBuf {
 /// The configuration: every section is on the one `prod-replica`.
 pub(crate) fn text(ports: &Ports) -> String {
     let port = |name: &str| ports.get(name).copied().unwrap_or(0);
-    let mut text = format!(
+    let mut text = vec![format!(
         "port={}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\n\
          local=/{DOMAIN}/\nhost-record={CLOUD_HOST},127.0.0.1\n",
         port("dns")
-    );
+    )];
     for host in replica_hosts() {
-        text += &format!("host-record={host},127.0.0.1\n");
+        text.push(format!("host-record={host},127.0.0.1\n"));
     }
     for (name, target) in services() {
         let replica = port("prod-replica");
-        text += &format!("srv-host={name}.{DOMAIN},{target},{replica},0,100\n");
+        text.push(format!(
+            "srv-host={name}.{DOMAIN},{target},{replica},0,100\n"
+        ));
     }
-    text
+    text.concat()
 }
 
 /// Writes the configuration.

@@ -31,14 +31,18 @@ const STAGING: [&str; 3] = [
 /// The statements that make a server's accounts; those that exist stay as they are.
 pub(super) fn statements(server: Server, dir: &Path) -> Result<String, Error> {
     let grants = |account: &str, host: &str| {
-        let mut text = String::new();
+        let mut text = Vec::new();
         if server == Server::Metadata {
-            text += &format!("GRANT {READ} ON `superset\\_production`.* TO {account}@'{host}';\n");
+            text.push(format!(
+                "GRANT {READ} ON `superset\\_production`.* TO {account}@'{host}';\n"
+            ));
         }
         for database in STAGING {
-            text += &format!("GRANT {WRITE} ON `{database}`.* TO {account}@'{host}';\n");
+            text.push(format!(
+                "GRANT {WRITE} ON `{database}`.* TO {account}@'{host}';\n"
+            ));
         }
-        text
+        text.concat()
     };
     let create = |account: &str, host: &str, method: &str| {
         let password = password(dir, account)?;

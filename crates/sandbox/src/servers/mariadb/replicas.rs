@@ -91,20 +91,26 @@ pub(super) fn statements(server: Server) -> String {
         Server::ProdReplica => false,
         Server::Cloud => true,
     };
-    let mut text = String::new();
+    let mut text = Vec::new();
     let mut wiki = |name: &str, tables: &[&str]| {
-        text += &format!("CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET binary;\n");
+        text.push(format!(
+            "CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET binary;\n"
+        ));
         for (table, columns) in TABLES {
             if tables.contains(&table) {
-                text += &format!("CREATE TABLE IF NOT EXISTS {name}.{table} ({columns});\n");
+                text.push(format!(
+                    "CREATE TABLE IF NOT EXISTS {name}.{table} ({columns});\n"
+                ));
             }
         }
         if cloud {
-            text += &format!("CREATE DATABASE IF NOT EXISTS {name}_p CHARACTER SET binary;\n");
+            text.push(format!(
+                "CREATE DATABASE IF NOT EXISTS {name}_p CHARACTER SET binary;\n"
+            ));
             for table in tables {
-                text += &format!(
+                text.push(format!(
                     "CREATE VIEW IF NOT EXISTS {name}_p.{table} AS SELECT * FROM {name}.{table};\n"
-                );
+                ));
             }
         }
     };
@@ -117,7 +123,7 @@ pub(super) fn statements(server: Server) -> String {
     if !cloud {
         wiki(ONLY_IN_PRODUCTION, &all);
     }
-    text
+    text.concat()
 }
 
 #[cfg(test)]

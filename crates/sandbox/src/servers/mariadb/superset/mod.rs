@@ -3,13 +3,15 @@
 
 mod secrets;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
 use super::Server;
-use crate::error::Error;
+use crate::error::{Context, Error};
 use crate::files;
+use crate::servers::tls;
 use secrets::Key;
 
 /// How much is generated, in bytes of data: `1GB`, `500MB`, `64KB`, or a plain number.
@@ -135,15 +137,15 @@ const ENCRYPTED: [(&str, &str); 9] = [
 fn encrypt_more(dir: &Path) -> Result<(), Error> {
     let key = Key::new(PRODUCTION_KEY);
     let value = |text: &str| key.encrypt(text);
-    let certificate =
-        "-----BEGIN CERTIFICATE-----\nbm90IGEgcmVhbCBvbmU=\n-----END CERTIFICATE-----\n";
+    let path = tls::ca(dir);
+    let certificate = fs::read_to_string(&path).context("read", &path)?;
     let text = format!(
         "{SESSION}USE {PRODUCTION};\n\
          UPDATE dbs SET server_cert = '{}' WHERE id = 4;\n\
          INSERT INTO database_user_oauth2_tokens \
          (created_on, changed_on, id, user_id, database_id, access_token, refresh_token) VALUES \
          ('2026-11-20 10:00:00', '2026-11-20 10:00:00', 1, 2, 1, '{}', '{}');\n",
-        value(certificate),
+        value(&certificate),
         value("access-token-of-user0"),
         value("refresh-token-of-user0 \u{1f511}"),
     );
@@ -154,7 +156,7 @@ fn encrypt_more(dir: &Path) -> Result<(), Error> {
 /// data sources.
 fn reencrypt(dir: &Path, server: Server) -> Result<(), Error> {
     let (from, to) = (Key::new(PRODUCTION_KEY), Key::new(STAGING_KEY));
-    let mut changes = format!("{SESSION}USE {STAGING};\n");
+    let mut changes = vec![format!("{SESSION}USE {STAGING};\n")];
     for (table, column) in ENCRYPTED {
         // The values are base64.
         let rows = server.sql(
@@ -171,12 +173,15 @@ fn reencrypt(dir: &Path, server: Server) -> Result<(), Error> {
                 said: String::new(),
             })?;
             let value = to.encrypt(&text.replace(PRINCIPAL, STAGING_PRINCIPAL));
-            changes += &format!("UPDATE {table} SET {column} = '{value}' WHERE id = {id};\n");
+            changes.push(format!(
+                "UPDATE {table} SET {column} = '{value}' WHERE id = {id};\n"
+            ));
         }
     }
-    changes +=
-        &format!("UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n");
-    server.sql(dir, &changes).map(drop)
+    changes.push(format!(
+        "UPDATE dbs SET extra = REPLACE(extra, '{PRINCIPAL}', '{STAGING_PRINCIPAL}');\n"
+    ));
+    server.sql(dir, &changes.concat()).map(drop)
 }
 
 /// What grows in a Superset that is in use: a table, its share of the generated data in
@@ -248,20 +253,20 @@ const BULK: [(&str, u64, u64, u64, &str); 5] = [
 fn fill(dir: &Path, size: Size) -> Result<(), Error> {
     let statements = |tables: &[(&str, u64, u64, u64, &str)]| {
         // Into an empty table rows go in bulk when nothing is checked row by row.
-        let mut text = format!(
+        let mut text = vec![format!(
             "{SESSION}SET SESSION unique_checks = 0, foreign_key_checks = 0;\n\
              USE {PRODUCTION};\n"
-        );
+        )];
         for (into, percent, bytes, least, select) in tables {
             let rows = (size.0 / 100 * percent / bytes).max(*least);
 
             let table = into.split(' ').next().unwrap_or_default();
             // The server's own notion of a table's size would lag far behind.
-            text += &format!(
+            text.push(format!(
                 "INSERT INTO {into} {select} FROM seq_1_to_{rows};\nANALYZE TABLE {table};\n"
-            );
+            ));
         }
-        text
+        text.concat()
     };
     let (log, others) = BULK.split_at(1);
     std::thread::scope(|scope| {
