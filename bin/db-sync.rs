@@ -19,7 +19,7 @@ struct Args {
     #[arg(
         value_name = "[restore|diff] PROFILE",
         num_args = 1..=2,
-        required_unless_present = "list",
+        required_unless_present_any = ["list", "plan"],
         conflicts_with = "list"
     )]
     words: Vec<String>,

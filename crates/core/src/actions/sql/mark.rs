@@ -174,7 +174,7 @@ pub(super) async fn observe(
     after: Stage,
 ) -> Result<State, Failure> {
     let mut connection = databases.connect(&sync.target).await?;
-    let state = if anywhere(&mut connection, sync, stage).await? {
+    let found = if anywhere(&mut connection, sync, stage).await? {
         State::Done
     } else if has(&mut connection, &sync.target.new(), &sync.id, after).await? {
         State::Pending
@@ -182,7 +182,7 @@ pub(super) async fn observe(
         State::Waiting(format!("{} {}", sync.target.new(), after.name()))
     };
     connection.close().await;
-    Ok(state)
+    Ok(found)
 }
 
 /// The stage of a follow-up.

@@ -161,8 +161,6 @@ pub struct Secrets {
     pub principals: Vec<Found>,
     /// How many principals are production's.
     pub productions: usize,
-    #[serde(skip)]
-    updates: Vec<Update>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +179,8 @@ pub async fn look_at_secrets(
     rewriting: &Rewriting,
     key: Option<&SecretKey>,
 ) -> Result<Secrets, Error> {
-    look(connection, database, rewriting, key, None).await
+    let (secrets, _) = look(connection, database, rewriting, key, None).await?;
+    Ok(secrets)
 }
 
 /// The same, with the changes: encrypted values for the key `to`.
@@ -191,8 +190,9 @@ async fn look(
     rewriting: &Rewriting,
     key: Option<&SecretKey>,
     to: Option<&SecretKey>,
-) -> Result<Secrets, Error> {
+) -> Result<(Secrets, Vec<Update>), Error> {
     let mut secrets = Secrets::default();
+    let mut updates = Vec::new();
     for (table, column) in &rewriting.encrypted {
         let rows: Vec<(i64, Vec<u8>)> = connection
             .rows(
@@ -213,7 +213,7 @@ async fn look(
             match secret(&stored, is_json, rewriting, key, to) {
                 Ok((value, principal)) => {
                     secrets.add(&place, principal);
-                    secrets.updates.extend(value.map(|value| Update {
+                    updates.extend(value.map(|value| Update {
                         table: table.clone(),
                         column: column.clone(),
                         id,
@@ -224,8 +224,8 @@ async fn look(
             }
         }
     }
-    extras(connection, database, rewriting, &mut secrets).await?;
-    Ok(secrets)
+    extras(connection, database, rewriting, &mut secrets, &mut updates).await?;
+    Ok((secrets, updates))
 }
 
 impl Secrets {
@@ -291,6 +291,7 @@ async fn extras(
     database: &str,
     rewriting: &Rewriting,
     secrets: &mut Secrets,
+    updates: &mut Vec<Update>,
 ) -> Result<(), Error> {
     if !connection.has_column(database, "dbs", "extra").await? {
         return Ok(());
@@ -320,7 +321,7 @@ async fn extras(
         match principal_in(&extra, &EXTRA_PRINCIPAL, rewriting) {
             Ok((changed, principal)) => {
                 secrets.add(&format!("{place}, extra"), principal);
-                secrets.updates.extend(changed.map(|value| Update {
+                updates.extend(changed.map(|value| Update {
                     table: "dbs".to_owned(),
                     column: "extra".to_owned(),
                     id,
@@ -345,7 +346,7 @@ pub(super) async fn apply(
     let from = databases.source_key.as_ref();
     let to = databases.target_key.as_ref();
     connection.execute(&what, "START TRANSACTION", ()).await?;
-    let secrets = look(&mut connection, &new.database, rewriting, from, to).await?;
+    let (secrets, updates) = look(&mut connection, &new.database, rewriting, from, to).await?;
     if !secrets.bad.is_empty() {
         return Err(Failure::new(
             format!("{new} cannot be rewritten: {}", secrets.bad.join("; ")),
@@ -358,7 +359,7 @@ pub(super) async fn apply(
             "name target_key_file in the profile".to_owned(),
         ));
     }
-    for update in &secrets.updates {
+    for update in &updates {
         let statement = format!(
             "UPDATE {}.{} SET {} = ? WHERE id = ?",
             quote_identifier(&new.database),

@@ -279,8 +279,8 @@ async fn renaming(
     let mut holds: Vec<(Place, Vec<Object>)> = Vec::new();
     let mut parts = Vec::new();
     for (from, to) in moves {
-        let moved = holds.iter().position(|(place, _)| place == *from);
-        let objects = match moved {
+        let earlier = holds.iter().position(|(place, _)| place == *from);
+        let objects = match earlier {
             Some(index) => holds.swap_remove(index).1,
             None => connection.objects(&from.database).await?,
         };

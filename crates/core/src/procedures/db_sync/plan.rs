@@ -134,6 +134,15 @@ impl Base<'_> {
                 "only what the last copy replaced is kept",
             );
         }
+        if found.target.fingerprint == found.previous.fingerprint {
+            refuse(
+                format!(
+                    "{} and {} are the same copy",
+                    found.target.place, found.previous.place
+                ),
+                "somebody has copied one by hand: rename the tables by hand as well",
+            );
+        }
         if !matches!(&*found.new.fingerprint, "empty" | "half copy") {
             refuse(
                 format!("{} is in the way", found.new.place),
@@ -150,7 +159,7 @@ impl Base<'_> {
             now: found.target.fingerprint.clone(),
             back: found.previous.fingerprint.clone(),
         };
-        let steps = vec![step("swap-back", "copy", 0, Risk::Reversible, action)];
+        let steps = vec![step("swap-back", "copy", 2, Risk::Reversible, action)];
         let title = format!("swap {} and {}", of(&found.target), of(&found.previous));
         Ok(self.plan(title, Vec::new(), steps))
     }

@@ -120,7 +120,8 @@ fn objects(profile: &Profile, found: &Databases) -> Table {
             .map(|(_, column)| &**column)
             .collect();
         if !columns.is_empty() && !profile.schema_only.contains(&object.name) {
-            what += &format!("; encrypted anew: {}", columns.join(", "));
+            what += "; encrypted anew: ";
+            what += &columns.join(", ");
         }
         vec![
             object.name.clone(),

@@ -143,7 +143,7 @@ impl Connection {
     }
 
     /// The statement that makes a table, as the server tells it; without the counter of
-    /// AUTO_INCREMENT, which is content.
+    /// `AUTO_INCREMENT`, which is content.
     pub async fn definition(&mut self, database: &str, table: &str) -> Result<String, Error> {
         let (_, text): (String, String) = self
             .row(

@@ -160,15 +160,15 @@ pub async fn rows(
                 return Ok(None);
             }
         }
-        let held = batch.len() / columns.len().max(1);
-        if held == most || held > 0 && (end || size >= BATCH_BYTES) {
+        let waiting = batch.len() / columns.len().max(1);
+        if waiting == most || waiting > 0 && (end || size >= BATCH_BYTES) {
             let values = std::mem::take(&mut batch);
             size = 0;
-            if held == most {
-                insert(writer, to, table, &full, values, held).await?;
+            if waiting == most {
+                insert(writer, to, table, &full, values, waiting).await?;
             } else {
-                let statement = format!("{head}{}", vec![&*marks; held].join(", "));
-                insert(writer, to, table, &statement, values, held).await?;
+                let statement = format!("{head}{}", vec![&*marks; waiting].join(", "));
+                insert(writer, to, table, &statement, values, waiting).await?;
             }
         }
         if end {

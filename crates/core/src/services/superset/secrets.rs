@@ -117,7 +117,7 @@ impl SecretKey {
 
     /// Whole blocks, the padding still there.
     fn open_cbc(&self, mut bytes: Vec<u8>) -> Result<Vec<u8>, SecretError> {
-        if bytes.is_empty() || bytes.len() % BLOCK != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK) {
             // Nothing of the other layout's length opens by chance: it was the wrong key.
             return Err(if bytes.len() >= VECTOR + TAG {
                 SecretError::WrongKey
