@@ -80,6 +80,9 @@ impl From<crate::services::metastore::Error> for Failure {
 
 impl From<crate::services::sql::Error> for Failure {
     fn from(error: crate::services::sql::Error) -> Self {
+        if matches!(error, crate::services::sql::Error::Cancelled { .. }) {
+            return Self::interrupted();
+        }
         let hint = error.hint();
         Self::new(error, hint)
     }

@@ -8,15 +8,19 @@ use serde_json::Value;
 use super::{Databases, Place, Sync};
 use crate::engine::plan::hex;
 use crate::engine::{Failure, State};
-use crate::services::sql::{Connection, Error, quote_identifier};
+use crate::services::sql::{Connection, Error, marker, quote_identifier};
 
 /// The table's name.
-pub const MARK: &str = "_opsweek_sync";
+pub(super) const MARK: &str = "_opsweek_sync";
+
+/// Whether a table is a mark: this one, or that of the copy itself.
+pub fn is_mark(name: &str) -> bool {
+    name == MARK || name == marker::TABLE
+}
 
 /// What a copy has been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    Begun,
     Copied,
     Rewritten,
     Checked,
@@ -25,7 +29,6 @@ pub(super) enum Stage {
 impl Stage {
     fn name(self) -> &'static str {
         match self {
-            Self::Begun => "begun",
             Self::Copied => "copied",
             Self::Rewritten => "rewritten",
             Self::Checked => "checked",
@@ -41,11 +44,12 @@ fn table(place: &Place) -> String {
     )
 }
 
-/// Makes the mark of a copy that begins.
+/// Marks a copy that was just made.
 pub(super) async fn begin(
     connection: &mut Connection,
     place: &Place,
     id: &str,
+    told: &Value,
 ) -> Result<(), Error> {
     let what = format!("marking {place}");
     connection
@@ -60,7 +64,7 @@ pub(super) async fn begin(
             (),
         )
         .await?;
-    set(connection, place, id, Stage::Begun, &Value::Null).await
+    set(connection, place, id, Stage::Copied, told).await
 }
 
 /// Notes that a stage is done; inside a transaction, with it.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use copy::schema;
-pub use mark::MARK;
+pub use mark::is_mark;
 pub use place::{Databases, Place, Sync};
 pub use rewrite::{
     Found, Neutralise, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets,
@@ -22,22 +22,8 @@ pub use swap::fingerprint;
 
 use super::World;
 use crate::engine::{Cx, Failure, State};
+use crate::services::sql::snapshot::Mode;
 use mark::Stage;
-
-/// How production is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Snapshot {
-    /// Several connections that take one snapshot together under a short LOCK TABLES ...
-    /// READ of production's own tables, where the grants allow; else one connection.
-    #[default]
-    TableLocks,
-    /// The same under FLUSH TABLES WITH READ LOCK, which stops writers of all databases of
-    /// the server for that moment.
-    GlobalLock,
-    /// One connection; nobody is ever held up.
-    OneConnection,
-}
 
 /// A resolved change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +40,7 @@ pub enum Action {
         /// Tables of which only the definition is copied.
         schema_only: Vec<String>,
         /// How it is read.
-        snapshot: Snapshot,
+        snapshot: Mode,
         /// How many connections read at once.
         connections: usize,
     },

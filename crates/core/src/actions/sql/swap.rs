@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::mark::{self, MARK, Stage};
+use super::mark::{self, Stage, is_mark};
 use super::{Databases, Place, Sync};
 use crate::engine::plan::hex;
 use crate::engine::{Cx, Failure, State};
+use crate::services::sql::marker::{self, Contents};
 use crate::services::sql::{Connection, Error, Object, quote_identifier};
 
 /// How long a rename waits for the transactions that use a table: readers that come later
@@ -28,11 +29,18 @@ pub async fn fingerprint(connection: &mut Connection, place: &Place) -> Result<S
     Ok(match mark::copy_in(connection, place).await? {
         Some((id, true)) => format!("copy {id}"),
         Some((_, false)) => "half copy".to_owned(),
+        None if is_half(connection, place).await? => "half copy".to_owned(),
         None => {
             let names: Vec<&str> = objects.iter().map(|object| &*object.name).collect();
             format!("names {}", hex(names.join("\0").as_bytes()))
         }
     })
+}
+
+/// Whether a run made the database and did not come to the end of its copy.
+async fn is_half(connection: &mut Connection, place: &Place) -> Result<bool, Error> {
+    let contents = marker::contents(connection, &place.database).await?;
+    Ok(matches!(contents, Contents::Copy(_) | Contents::Empty))
 }
 
 pub(super) async fn observe_drop(
@@ -100,7 +108,8 @@ pub(super) async fn clear(connection: &mut Connection, place: &Place) -> Result<
         )
         .await?;
     let objects = connection.objects(&place.database).await?;
-    let (marks, others): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.name == MARK);
+    let (marks, others): (Vec<_>, Vec<_>) =
+        objects.iter().partition(|object| is_mark(&object.name));
     for object in others.iter().chain(&marks) {
         let kind = match &*object.kind {
             "SEQUENCE" => "SEQUENCE",

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actions::sql::{
-    self, MARK, Place, Rewriting, encrypted_columns, fingerprint, look_at_secrets,
+    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets,
 };
 use crate::engine::{Cx, Failure};
-use crate::services::sql::{Connection, Error, missing, quote_identifier, transfer};
+use crate::services::sql::{Connection, Error, missing, quote_identifier};
 
 use super::inventory::{Databases, Difference, Inventory, Side};
 use super::{Intent, Profile};
@@ -92,7 +92,9 @@ pub(super) async fn discover(
         }
         _ => Vec::new(),
     };
-    let schema = sql::schema(&mut source, &profile.source).await?;
+    let schema = sql::schema(&mut source, &profile.source)
+        .await?
+        .unwrap_or_default();
     let unseen = unseen(&mut target).await?;
     source.close().await;
     target.close().await;
@@ -314,7 +316,7 @@ async fn differences(
 ) -> Result<Vec<Difference>, Error> {
     let names = |side: &Side| -> BTreeSet<String> {
         let names = side.objects.iter().map(|object| object.name.clone());
-        names.filter(|name| name != MARK).collect()
+        names.filter(|name| !is_mark(name)).collect()
     };
     let (ours, theirs) = (names(production), names(staging));
     let (from, to) = (&profile.source.database, &profile.target.database);
@@ -335,8 +337,8 @@ async fn differences(
             }
             _ if profile.schema_only.contains(name) => None,
             _ => {
-                let here = transfer::digest(source, from, name).await?;
-                let there = transfer::digest(target, to, name).await?;
+                let here = source.digest(from, name).await?;
+                let there = target.digest(to, name).await?;
                 (here != there).then(|| {
                     if here.rows == there.rows {
                         format!("{} rows, not the same", here.rows)

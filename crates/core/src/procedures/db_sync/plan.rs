@@ -3,7 +3,7 @@
 use super::inventory::{Databases, Inventory, Side};
 use super::profile::Profile;
 use crate::actions::Action;
-use crate::actions::sql::{self, MARK, Rewriting, Sync};
+use crate::actions::sql::{self, Rewriting, Sync, is_mark};
 use crate::engine::plan::{FORMAT, hex};
 use crate::engine::render::bytes;
 use crate::engine::{Plan, Risk, Step, Wave};
@@ -245,7 +245,7 @@ impl Base<'_> {
             .objects
             .iter()
             .map(|one| &*one.name)
-            .filter(|name| *name != MARK)
+            .filter(|name| !is_mark(name))
             .filter(|name| !found.source.objects.iter().any(|one| one.name == *name))
             .collect();
         if !only.is_empty() {
@@ -311,7 +311,7 @@ impl Base<'_> {
                 hint: hint.to_owned(),
             });
         };
-        if !found.source.objects.iter().any(|one| one.name != MARK) {
+        if !found.source.objects.iter().any(|one| !is_mark(&one.name)) {
             refuse(
                 format!("{} holds nothing", found.source.place),
                 "is the database's name right?",

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::sql::{Neutralise, Place, Principal, Snapshot};
+use crate::actions::sql::{Neutralise, Place, Principal};
+use crate::services::sql::snapshot::Mode;
 use crate::services::superset::{PASSING_RESOURCES, SCHEMA_ONLY, TOKENS};
 
 /// `[db-sync]`.
@@ -44,7 +45,7 @@ pub struct Profile {
     pub rewrites: Vec<Principal>,
     /// How production is read.
     #[serde(default)]
-    pub snapshot: Snapshot,
+    pub snapshot: Mode,
     /// How many connections read at once, where the snapshot can be shared: 4.
     #[serde(default = "connections")]
     pub connections: NonZero<usize>,
@@ -106,13 +107,13 @@ mod tests {
     #[test]
     fn what_is_said_holds() {
         let text = format!(
-            "{PLACES}schema_only = []\nsnapshot = \"one-connection\"\n\
+            "{PLACES}schema_only = []\nsnapshot = \"single\"\n\
              neutralise = [{{ do = \"set\", table = \"t\", column = \"c\", value = 1 }}]\n\
              rewrites = []\nfollow_ups = [[\"superset\", \"db\", \"upgrade\"]]\n"
         );
         let profile: Profile = toml::from_str(&text).unwrap();
         assert!(profile.schema_only.is_empty() && profile.rewrites.is_empty());
-        assert_eq!(profile.snapshot, Snapshot::OneConnection);
+        assert_eq!(profile.snapshot, Mode::Single);
         assert_eq!(profile.neutralise[0].summary(), "t.c = 1 in every row");
         assert_eq!(profile.follow_ups.len(), 1);
         assert!(toml::from_str::<Profile>(&format!("{PLACES}schemaonly = []")).is_err());

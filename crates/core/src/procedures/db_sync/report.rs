@@ -3,7 +3,7 @@
 use super::Intent;
 use super::inventory::Databases;
 use super::profile::{Policy, Profile};
-use crate::actions::sql::MARK;
+use crate::actions::sql::is_mark;
 use crate::engine::render::{Document, Table, bytes};
 use crate::procedures::Report;
 
@@ -98,7 +98,11 @@ fn differences(found: &Databases) -> Vec<Table> {
 
 /// Every object of production and what will happen to it.
 fn objects(profile: &Profile, found: &Databases) -> Table {
-    let objects = found.source.objects.iter().filter(|one| one.name != MARK);
+    let objects = found
+        .source
+        .objects
+        .iter()
+        .filter(|one| !is_mark(&one.name));
     let rows = objects.map(|object| {
         let mut what = if object.is_sequence() {
             "made with its next value".to_owned()

@@ -1,9 +1,6 @@
 //! What a database holds, as `information_schema` and `SHOW CREATE` tell it.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Connection, Error, quote_identifier};
 
@@ -158,36 +155,6 @@ impl Connection {
             .await?;
         Ok(without_counter(&text))
     }
-
-    /// A digest of the definitions of these objects: `sha256:` and 64 hexadecimal digits.
-    pub async fn schema_hash(
-        &mut self,
-        database: &str,
-        objects: &[Object],
-    ) -> Result<String, Error> {
-        let mut hash = Sha256::new();
-        for object in objects {
-            let text = if object.is_table() {
-                self.definition(database, &object.name).await?
-            } else {
-                object.kind.clone()
-            };
-            // With its length, so that no two lists give the same bytes.
-            for part in [&object.name, &text] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part.as_bytes());
-            }
-        }
-        Ok(format!("sha256:{}", hexadecimal(&hash.finalize())))
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Without ` AUTO_INCREMENT=7` in the last line, where alone the server writes it so.

@@ -68,6 +68,72 @@ pub enum Error {
         /// What was asked, about which object.
         what: String,
     },
+    /// It was told to stop, and did at a safe point.
+    #[error("{what}: stopped at a safe point")]
+    Cancelled {
+        /// What was being done, to which object.
+        what: String,
+    },
+    /// Somebody else holds the lock.
+    #[error("{server}: the lock {lock} is held by connection {holder}")]
+    Locked {
+        /// Account and place.
+        server: String,
+        /// The lock's name.
+        lock: String,
+        /// The number of the connection that has it, `0` when it has just let go.
+        holder: u64,
+    },
+    /// A database that should be empty, or a copy that was begun here, is neither.
+    #[error("{server}: the database {database} has tables, and none of a copy's marks")]
+    NotOurs {
+        /// Account and place.
+        server: String,
+        /// The database.
+        database: String,
+    },
+    /// A database is not the one that was looked at before.
+    #[error("{server}: the definitions in {database} have changed since they were looked at")]
+    Changed {
+        /// Account and place.
+        server: String,
+        /// The database.
+        database: String,
+    },
+    /// A query runs too long for all of a server's tables to be locked.
+    #[error("{server}: connection {connection} runs a query since {seconds} s: nothing is locked")]
+    LongQuery {
+        /// Account and place.
+        server: String,
+        /// The number of its connection.
+        connection: u64,
+        /// For how long.
+        seconds: u64,
+    },
+    /// Rows did not go in as they were sent.
+    #[error("{server}: {table}: {sent} rows sent, {kept} kept, {warnings} warnings")]
+    Inexact {
+        /// Account and place.
+        server: String,
+        /// The table with its database.
+        table: String,
+        /// Rows sent.
+        sent: u64,
+        /// Rows that the server says it has written.
+        kept: u64,
+        /// Warnings that the values do not explain.
+        warnings: u64,
+    },
+    /// A copy is not like its source.
+    #[error("{server}: the copy {database} differs from its source: {}", differences.join("; "))]
+    Differs {
+        /// Account and place.
+        server: String,
+        /// The copy's database.
+        database: String,
+        /// Table by table, how.
+        differences: Vec<String>,
+    },
 }
 
 /// "Access denied for user", with and without a database; "not allowed to connect". Source:
@@ -97,7 +163,16 @@ impl Error {
             }
             Self::Deadline { .. } => "the server is slow or hangs; look at it, then run again",
             Self::Lost { .. } => "the server was restarted or ended the connection; run again",
-            Self::Refused { .. } | Self::Unexpected { .. } => return None,
+            Self::Locked { .. } => "another run is under way; wait for its end",
+            Self::NotOurs { .. } => "look at what is in it, and drop it by hand if it may go",
+            Self::Changed { .. } => "look again and make a new plan",
+            Self::LongQuery { .. } => {
+                "wait for its end, or take the snapshot by single or tables instead"
+            }
+            Self::Inexact { .. } | Self::Differs { .. } => {
+                "the copy is kept for a look; nothing else was changed"
+            }
+            Self::Refused { .. } | Self::Unexpected { .. } | Self::Cancelled { .. } => return None,
         };
         Some(hint.to_owned())
     }
