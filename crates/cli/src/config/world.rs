@@ -38,6 +38,7 @@ impl<S> Config<S> {
                 .yarn
                 .as_ref()
                 .map(|yarn| yarn::Yarn::new(&yarn.url, YARN_DEADLINE)),
+            databases: opsweek_core::actions::sql::Databases::default(),
             guard,
         })
     }

@@ -10,6 +10,7 @@ pub mod hive;
 pub mod host;
 mod lines;
 pub mod restore;
+pub mod sql;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct World {
     pub fleet: Option<Fleet>,
     /// YARN, which is only asked who is running something.
     pub yarn: Option<Yarn>,
+    /// Database servers.
+    pub databases: sql::Databases,
     /// The safety rules.
     pub guard: Guard,
 }
@@ -91,6 +94,9 @@ impl From<crate::services::metastore::Error> for Failure {
 
 impl From<crate::services::sql::Error> for Failure {
     fn from(error: crate::services::sql::Error) -> Self {
+        if matches!(error, crate::services::sql::Error::Cancelled { .. }) {
+            return Self::interrupted();
+        }
         let hint = error.hint();
         Self::new(error, hint)
     }
@@ -141,6 +147,8 @@ pub enum Action {
     File(file::Action),
     /// In a git checkout.
     Git(git::Action),
+    /// In databases.
+    Sql(sql::Action),
 }
 
 impl From<hdfs::Action> for Action {
@@ -173,6 +181,12 @@ impl From<git::Action> for Action {
     }
 }
 
+impl From<sql::Action> for Action {
+    fn from(action: sql::Action) -> Self {
+        Self::Sql(action)
+    }
+}
+
 impl Act for Action {
     type World = World;
 
@@ -183,6 +197,7 @@ impl Act for Action {
             Self::Host(action) => action.observe(world, cx).await,
             Self::File(action) => action.observe(world).await,
             Self::Git(action) => action.observe(world).await,
+            Self::Sql(action) => action.observe(world).await,
         }
     }
 
@@ -193,6 +208,7 @@ impl Act for Action {
             Self::Host(action) => action.apply(world, cx).await,
             Self::File(action) => action.apply(world).await,
             Self::Git(action) => action.apply(world).await,
+            Self::Sql(action) => action.apply(world, cx).await,
         }
     }
 
@@ -203,6 +219,7 @@ impl Act for Action {
             Self::Host(action) => action.summary(),
             Self::File(action) => action.summary(),
             Self::Git(action) => action.summary(),
+            Self::Sql(action) => action.summary(),
         }
     }
 
@@ -213,6 +230,7 @@ impl Act for Action {
             Self::Host(action) => action.targets(),
             Self::File(action) => action.targets(),
             Self::Git(action) => action.targets(),
+            Self::Sql(action) => action.targets(),
         }
     }
 
@@ -221,6 +239,7 @@ impl Act for Action {
             Self::Hdfs(_) | Self::File(_) | Self::Git(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
+            Self::Sql(action) => action.destroys(),
         }
     }
 
@@ -230,6 +249,7 @@ impl Act for Action {
             Self::Hive(action) => action.proves(),
             Self::Host(action) => action.proves(),
             Self::File(_) | Self::Git(_) => Vec::new(),
+            Self::Sql(action) => action.proves(),
         }
     }
 
@@ -240,6 +260,7 @@ impl Act for Action {
             Self::Host(action) => action.faults(),
             Self::File(action) => action.faults(),
             Self::Git(action) => action.faults(),
+            Self::Sql(action) => action.faults(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! same for all.
 
 pub mod newwiki;
+pub mod db_sync;
 pub mod offboard;
 
 use std::collections::BTreeMap;

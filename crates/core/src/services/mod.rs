@@ -6,4 +6,5 @@ pub mod git;
 pub mod hdfs;
 pub mod metastore;
 pub mod sql;
+pub mod superset;
 pub mod yarn;

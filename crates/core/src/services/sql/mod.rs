@@ -4,7 +4,10 @@ pub mod checksum;
 mod config;
 mod connection;
 pub mod copy;
+mod database;
+mod digest;
 mod error;
+mod grants;
 mod lock;
 pub mod marker;
 pub mod references;
@@ -19,7 +22,10 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 
 pub use config::{Config, Endpoint, Secret, Settings, Tls};
 pub use connection::Connection;
+pub use database::{ForeignKey, Object};
+pub use digest::Digest;
 pub use error::Error;
+pub use grants::missing;
 pub use lock::Lock;
 
 /// One server and the account there. Clones are the same.

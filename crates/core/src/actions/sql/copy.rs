@@ -1,0 +1,126 @@
+//! The copy: one snapshot of production, into the database beside staging. All or nothing,
+//! and begun anew when it was cut short.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::mark::{self, Stage};
+use super::swap::fingerprint;
+use super::{Databases, Place, Sync};
+use crate::engine::{Cx, Failure, State};
+use crate::services::sql::copy::{self, Job, Phase, Progress, Watch};
+use crate::services::sql::schema::Schema;
+use crate::services::sql::snapshot::Mode;
+use crate::services::sql::{Connection, Error};
+
+/// The digest of the definitions of everything that would be copied; `None` when there is
+/// no such database.
+pub async fn schema(connection: &mut Connection, from: &Place) -> Result<Option<String>, Error> {
+    let schema = Schema::read(connection, &from.database).await?;
+    Ok(schema.map(|schema| schema.hash()))
+}
+
+pub(super) async fn observe(
+    databases: &Databases,
+    sync: &Sync,
+    from: &Place,
+    was: &str,
+) -> Result<State, Failure> {
+    let mut connection = databases.connect(&sync.target).await?;
+    let done = mark::anywhere(&mut connection, sync, Stage::Copied).await?;
+    let found = fingerprint(&mut connection, &sync.target.new()).await?;
+    connection.close().await;
+    if done {
+        return Ok(State::Done);
+    }
+    if found.starts_with("names ") {
+        return Ok(State::Drifted(format!(
+            "{} holds what is no copy of ours",
+            sync.target.new()
+        )));
+    }
+    let mut source = databases.connect(from).await?;
+    let now = schema(&mut source, from).await?;
+    source.close().await;
+    Ok(if now.as_deref() == Some(was) {
+        State::Pending
+    } else {
+        State::Drifted(format!("the tables of {from} are not defined as they were"))
+    })
+}
+
+pub(super) async fn apply(
+    databases: &Databases,
+    sync: &Sync,
+    from: &Place,
+    schema_only: &[String],
+    (snapshot, streams): (Mode, usize),
+    cx: &Cx,
+) -> Result<Value, Failure> {
+    let new = sync.target.new();
+    let source = databases.server(&from.server)?;
+    let target = databases.server(&new.server)?;
+    let mut reader = source.connect().await?;
+    let schema = Schema::read(&mut reader, &from.database).await?;
+    reader.close().await;
+    let schema = schema.ok_or_else(|| Failure::drifted(format!("{from} is gone")))?;
+    let sizes: HashMap<String, u64> = schema
+        .tables
+        .iter()
+        .map(|table| (table.name.clone(), table.data_bytes))
+        .collect();
+    let watch = Watch {
+        cancel: cx.cancel().clone(),
+        progress: bars(cx.clone(), sizes),
+    };
+    let job = Job {
+        source: source.clone(),
+        schema: Arc::new(schema),
+        target: target.clone(),
+        database: new.database.clone(),
+        schema_only: schema_only.iter().cloned().collect(),
+        plan: sync.id.clone(),
+        snapshot,
+        streams,
+    };
+    let copied = copy::copy(&job, &watch).await?;
+    let mut writer = target.connect().await?;
+    let held = copied
+        .held
+        .map(|held| u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
+    let told = json!({
+        "snapshot": copied.marker.position,
+        "writers_held_up_milliseconds": held,
+        "one_connection_because": copied.alone,
+        "readers": copied.readers,
+        "tables": copied.marker.tables,
+        "sequences": copied.marker.sequences,
+    });
+    mark::begin(&mut writer, &new, &sync.id, &told).await?;
+    writer.close().await;
+    Ok(told)
+}
+
+/// A bar per table, and one of all.
+fn bars(
+    cx: Cx,
+    sizes: HashMap<String, u64>,
+) -> Arc<dyn Fn(&Progress<'_>) + Send + std::marker::Sync> {
+    let done: Mutex<HashMap<String, u64>> = Mutex::default();
+    let total = sizes.values().sum();
+    Arc::new(move |progress: &Progress<'_>| {
+        let of = sizes.get(progress.table).copied();
+        // What the engine says is an estimate.
+        let of = of.map(|of| of.max(progress.bytes));
+        let table = cx.for_step(progress.table);
+        table.progress(progress.bytes, of, "bytes");
+        if progress.phase == Phase::Copy {
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.insert(progress.table.to_owned(), progress.bytes);
+            let sum: u64 = done.values().sum();
+            cx.progress(sum, Some(sum.max(total)), "bytes");
+        }
+    })
+}

@@ -1,0 +1,400 @@
+//! What makes a copy of Superset's production database staging's.
+
+use mysql_async::Value as Sql;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::mark::{self, Stage};
+use super::{Databases, Sync};
+use crate::engine::Failure;
+use crate::services::sql::{Connection, Error, Secret, quote_identifier};
+use crate::services::superset::{
+    ENCRYPTED, ENCRYPTED_JSON, ENCRYPTED_PRINCIPAL, EXTRA_PRINCIPAL, SecretError, SecretKey,
+    may_hold_principal, replace_string, string_at,
+};
+
+/// A principal of production and staging's instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    /// Production's.
+    pub from: String,
+    /// Staging's.
+    pub to: String,
+}
+
+/// Something that must not go on in staging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Neutralise {
+    /// A column gets one value in every row.
+    Set {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The value.
+        value: i64,
+    },
+    /// Rows go.
+    Delete {
+        /// The table.
+        table: String,
+        /// The column that tells which.
+        column: String,
+        /// The values of it.
+        values: Vec<String>,
+    },
+}
+
+impl Neutralise {
+    /// Its table and column.
+    pub fn place(&self) -> (&str, &str) {
+        match self {
+            Self::Set { table, column, .. } | Self::Delete { table, column, .. } => (table, column),
+        }
+    }
+
+    /// In words.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Set {
+                table,
+                column,
+                value,
+            } => format!("{table}.{column} = {value} in every row"),
+            Self::Delete {
+                table,
+                column,
+                values,
+            } => format!("rows of {table} with {column} {} go", values.join(", ")),
+        }
+    }
+
+    /// The rows that it is not yet true of: the condition, with what it is about.
+    fn condition(&self) -> (String, Vec<Sql>) {
+        match self {
+            Self::Set { column, value, .. } => (
+                format!("NOT {} <=> ?", quote_identifier(column)),
+                vec![(*value).into()],
+            ),
+            Self::Delete { column, values, .. } => {
+                let marks = vec!["?"; values.len()].join(", ");
+                let values = values.iter().map(Into::into).collect();
+                (format!("{} IN ({marks})", quote_identifier(column)), values)
+            }
+        }
+    }
+
+    /// How many rows it is not yet true of.
+    pub(super) async fn left(
+        &self,
+        connection: &mut Connection,
+        database: &str,
+    ) -> Result<u64, Error> {
+        let (condition, values) = self.condition();
+        let table = self.place().0;
+        let (count,) = connection
+            .row(
+                &format!("counting in {database}.{table}"),
+                &format!(
+                    "SELECT COUNT(*) FROM {}.{} WHERE {condition}",
+                    quote_identifier(database),
+                    quote_identifier(table)
+                ),
+                values,
+            )
+            .await?;
+        Ok(count)
+    }
+
+    async fn make_true(&self, connection: &mut Connection, database: &str) -> Result<u64, Error> {
+        let (condition, mut values) = self.condition();
+        let (table, column) = self.place();
+        let name = format!("{}.{}", quote_identifier(database), quote_identifier(table));
+        let statement = match self {
+            Self::Set { value, .. } => {
+                values.insert(0, (*value).into());
+                format!(
+                    "UPDATE {name} SET {} = ? WHERE {condition}",
+                    quote_identifier(column)
+                )
+            }
+            Self::Delete { .. } => format!("DELETE FROM {name} WHERE {condition}"),
+        };
+        let what = format!("neutralising {database}.{table}");
+        connection.execute(&what, &statement, values).await
+    }
+}
+
+/// What is rewritten in a copy. Holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewriting {
+    /// The principals.
+    pub principals: Vec<Principal>,
+    /// What must not go on.
+    pub neutralise: Vec<Neutralise>,
+    /// The encrypted columns that the database has: table and column.
+    pub encrypted: Vec<(String, String)>,
+}
+
+/// A principal that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Where: `dbs 3 (presto_analytics_hive), extra`.
+    pub place: String,
+    /// The principal; of a URI nothing is shown.
+    pub old: String,
+    /// What it becomes; `None`: there is no rule, it stays.
+    pub new: Option<String>,
+}
+
+/// What was found in the encrypted columns and where principals stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Secrets {
+    /// How many encrypted values there are.
+    pub count: usize,
+    /// Those that do not open, or hold no JSON where they should: place and why.
+    pub bad: Vec<String>,
+    /// The principals.
+    pub principals: Vec<Found>,
+    /// How many principals are production's.
+    pub productions: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Update {
+    table: String,
+    column: String,
+    id: i64,
+    value: Vec<u8>,
+}
+
+/// Opens every encrypted value of the database with `key`, and finds every principal.
+/// Changes nothing.
+pub async fn look_at_secrets(
+    connection: &mut Connection,
+    database: &str,
+    rewriting: &Rewriting,
+    key: Option<&SecretKey>,
+) -> Result<Secrets, Error> {
+    let (secrets, _) = look(connection, database, rewriting, key, None).await?;
+    Ok(secrets)
+}
+
+/// The same, with the changes: encrypted values for the key `to`.
+async fn look(
+    connection: &mut Connection,
+    database: &str,
+    rewriting: &Rewriting,
+    key: Option<&SecretKey>,
+    to: Option<&SecretKey>,
+) -> Result<(Secrets, Vec<Update>), Error> {
+    let mut secrets = Secrets::default();
+    let mut updates = Vec::new();
+    for (table, column) in &rewriting.encrypted {
+        let rows: Vec<(i64, Vec<u8>)> = connection
+            .rows(
+                &format!("reading {database}.{table}.{column}"),
+                &format!(
+                    "SELECT id, {column} FROM {}.{} WHERE {column} IS NOT NULL ORDER BY id",
+                    quote_identifier(database),
+                    quote_identifier(table),
+                    column = quote_identifier(column),
+                ),
+                (),
+            )
+            .await?;
+        for (id, stored) in rows {
+            secrets.count += 1;
+            let place = format!("{table} {id}, {column}");
+            let is_json = (&**table, &**column) == ENCRYPTED_JSON;
+            match secret(&stored, is_json, rewriting, key, to) {
+                Ok((value, principal)) => {
+                    secrets.add(&place, principal);
+                    updates.extend(value.map(|value| Update {
+                        table: table.clone(),
+                        column: column.clone(),
+                        id,
+                        value: value.into_bytes(),
+                    }));
+                }
+                Err(why) => secrets.bad.push(format!("{place}: {why}")),
+            }
+        }
+    }
+    extras(connection, database, rewriting, &mut secrets, &mut updates).await?;
+    Ok((secrets, updates))
+}
+
+impl Secrets {
+    fn add(&mut self, place: &str, found: Option<(String, Option<String>)>) {
+        let Some((old, new)) = found else { return };
+        self.productions += usize::from(new.is_some());
+        self.principals.push(Found {
+            place: place.to_owned(),
+            old,
+            new,
+        });
+    }
+}
+
+/// A principal, and what it becomes.
+type Change = (String, Option<String>);
+
+/// The new stored form of an encrypted value, and the principal in it.
+fn secret(
+    stored: &[u8],
+    is_json: bool,
+    rewriting: &Rewriting,
+    key: Option<&SecretKey>,
+    to: Option<&SecretKey>,
+) -> Result<(Option<String>, Option<Change>), String> {
+    let key = key.ok_or("no key is configured")?;
+    let said = |error: SecretError| error.to_string();
+    let (layout, text) = key.open(stored).map_err(said)?;
+    if is_json {
+        let (changed, principal) = principal_in(text.reveal(), &ENCRYPTED_PRINCIPAL, rewriting)
+            .map_err(|error| error.to_string())?;
+        if let (Some(changed), Some(to)) = (changed, to) {
+            let value = to.seal(layout, &Secret::new(changed)).map_err(said)?;
+            return Ok((Some(value), principal));
+        }
+        let value = to.map(|to| key.reseal(stored, to)).transpose();
+        return Ok((value.map_err(said)?, principal));
+    }
+    let value = to.map(|to| key.reseal(stored, to)).transpose();
+    Ok((value.map_err(said)?, None))
+}
+
+/// The text with its principal replaced, if there is a rule for it, and the principal.
+fn principal_in(
+    text: &str,
+    path: &[&str],
+    rewriting: &Rewriting,
+) -> Result<(Option<String>, Option<Change>), crate::services::superset::JsonError> {
+    let Some((_, old)) = string_at(text, path)? else {
+        return Ok((None, None));
+    };
+    let rule = rewriting.principals.iter().find(|rule| rule.from == old);
+    let Some(rule) = rule else {
+        return Ok((None, Some((old, None))));
+    };
+    let changed = replace_string(text, path, &rule.from, &rule.to)?;
+    Ok((changed, Some((old, Some(rule.to.clone())))))
+}
+
+/// What stands unencrypted in `dbs`.
+async fn extras(
+    connection: &mut Connection,
+    database: &str,
+    rewriting: &Rewriting,
+    secrets: &mut Secrets,
+    updates: &mut Vec<Update>,
+) -> Result<(), Error> {
+    if !connection.has_column(database, "dbs", "extra").await? {
+        return Ok(());
+    }
+    let rows: Vec<(i64, String, Option<String>, String)> = connection
+        .rows(
+            &format!("reading {database}.dbs"),
+            &format!(
+                "SELECT id, database_name, extra, sqlalchemy_uri FROM {}.dbs ORDER BY id",
+                quote_identifier(database)
+            ),
+            (),
+        )
+        .await?;
+    for (id, name, extra, uri) in rows {
+        let place = format!("dbs {id} ({name})");
+        if may_hold_principal(&uri) {
+            secrets.principals.push(Found {
+                place: format!("{place}, sqlalchemy_uri"),
+                old: "a principal in a URI".to_owned(),
+                new: None,
+            });
+        }
+        let Some(extra) = extra.filter(|extra| !extra.trim().is_empty()) else {
+            continue;
+        };
+        match principal_in(&extra, &EXTRA_PRINCIPAL, rewriting) {
+            Ok((changed, principal)) => {
+                secrets.add(&format!("{place}, extra"), principal);
+                updates.extend(changed.map(|value| Update {
+                    table: "dbs".to_owned(),
+                    column: "extra".to_owned(),
+                    id,
+                    value: value.into_bytes(),
+                }));
+            }
+            Err(error) => secrets.bad.push(format!("{place}, extra: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// All in one transaction, the mark included.
+pub(super) async fn apply(
+    databases: &Databases,
+    sync: &Sync,
+    rewriting: &Rewriting,
+) -> Result<Value, Failure> {
+    let new = sync.target.new();
+    let mut connection = databases.connect(&new).await?;
+    let what = format!("rewriting {new}");
+    let from = databases.source_key.as_ref();
+    let to = databases.target_key.as_ref();
+    connection.execute(&what, "START TRANSACTION", ()).await?;
+    let (secrets, updates) = look(&mut connection, &new.database, rewriting, from, to).await?;
+    if !secrets.bad.is_empty() {
+        return Err(Failure::new(
+            format!("{new} cannot be rewritten: {}", secrets.bad.join("; ")),
+            "staging is untouched; is the source's key right?".to_owned(),
+        ));
+    }
+    if secrets.count > 0 && to.is_none() {
+        return Err(Failure::new(
+            format!("{new} holds secrets, and there is no key for the target"),
+            "name target_key_file in the profile".to_owned(),
+        ));
+    }
+    for update in &updates {
+        let statement = format!(
+            "UPDATE {}.{} SET {} = ? WHERE id = ?",
+            quote_identifier(&new.database),
+            quote_identifier(&update.table),
+            quote_identifier(&update.column)
+        );
+        let values = (update.value.clone(), update.id);
+        connection.execute(&what, &statement, values).await?;
+    }
+    let mut neutralised = Vec::new();
+    for one in &rewriting.neutralise {
+        let rows = one.make_true(&mut connection, &new.database).await?;
+        neutralised.push(json!({ "what": one.summary(), "rows": rows }));
+    }
+    let told = json!({
+        "secrets": secrets.count,
+        "principals": secrets.productions,
+        "neutralised": neutralised,
+    });
+    mark::set(&mut connection, &new, &sync.id, Stage::Rewritten, &told).await?;
+    connection.execute(&what, "COMMIT", ()).await?;
+    connection.close().await;
+    Ok(told)
+}
+
+/// The encrypted columns that a database has.
+pub async fn encrypted_columns(
+    connection: &mut Connection,
+    database: &str,
+) -> Result<Vec<(String, String)>, Error> {
+    let mut columns = Vec::new();
+    for (table, column) in ENCRYPTED {
+        if connection.has_column(database, table, column).await? {
+            columns.push((table.to_owned(), column.to_owned()));
+        }
+    }
+    Ok(columns)
+}

@@ -1,0 +1,197 @@
+//! `db-sync`: staging's database becomes a copy of production's, safely.
+//!
+//! The copy is made beside staging, rewritten and proven there, and put into staging's
+//! place by one atomic rename; what was there is kept and can be put back.
+
+mod discover;
+pub mod inventory;
+mod plan;
+pub mod profile;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
+use crate::actions::{Action, World};
+use crate::engine::plan::hex;
+use crate::engine::{Cx, Failure, Gap, Plan};
+use inventory::Inventory;
+use profile::{Policy, Profile};
+
+/// How old a plan may be when it is run: a day.
+const MAX_AGE: i64 = 24 * 3600;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// The list of profiles.
+    List,
+    /// How the two databases differ.
+    Diff,
+    /// A copy.
+    Sync,
+    /// What the last copy replaced.
+    Restore,
+}
+
+/// The procedure for one profile.
+pub struct DbSync {
+    intent: Intent,
+    /// `None` for the list alone.
+    chosen: Option<(String, Profile)>,
+    policy: Policy,
+}
+
+impl DbSync {
+    /// The list of the profiles.
+    pub fn list(policy: Policy) -> Self {
+        Self {
+            intent: Intent::List,
+            chosen: None,
+            policy,
+        }
+    }
+
+    /// Takes a profile whose target may be replaced, before anything is contacted.
+    pub fn new(name: &str, intent: Intent, policy: Policy) -> Result<Self, Refusal> {
+        let refuse = |what: String, hint: &str| Refusal {
+            what,
+            hint: hint.to_owned(),
+        };
+        let Some(profile) = policy.profiles.get(name) else {
+            return Err(refuse(
+                format!("there is no profile {name}"),
+                "db-sync --list names the profiles of the configuration",
+            ));
+        };
+        if let Some(fault) = profile.target.fault() {
+            return Err(refuse(
+                format!("profile {name}: {fault}"),
+                "only a database whose name says staging, and not prod, is ever replaced",
+            ));
+        }
+        Ok(Self {
+            intent,
+            chosen: Some((name.to_owned(), profile.clone())),
+            policy,
+        })
+    }
+
+    /// The profile and its name; `None` for the list.
+    pub fn profile(&self) -> Option<(&str, &Profile)> {
+        self.chosen
+            .as_ref()
+            .map(|(name, profile)| (name.as_str(), profile))
+    }
+
+    fn chosen(&self) -> Result<(&str, &Profile), Failure> {
+        self.profile()
+            .ok_or_else(|| Failure::new("no profile is chosen", None))
+    }
+}
+
+impl Procedure for DbSync {
+    type Action = Action;
+    type Inventory = Inventory;
+
+    fn tool(&self) -> &'static str {
+        "db-sync"
+    }
+
+    fn subject(&self) -> &str {
+        self.profile()
+            .map_or("profiles", |(_, profile)| &profile.target.database)
+    }
+
+    fn wants_change(&self) -> bool {
+        matches!(self.intent, Intent::Sync | Intent::Restore)
+    }
+
+    fn safety(&self) -> String {
+        // A profile is plain data: it always has a JSON form.
+        let text = serde_json::to_vec(&self.chosen).unwrap_or_default();
+        format!("sha256:{}", hex(&text))
+    }
+
+    fn max_age(&self) -> i64 {
+        MAX_AGE
+    }
+
+    fn answer(&mut self, flag: &'static str, _: String) -> Result<(), Refusal> {
+        Err(Refusal {
+            what: format!("{flag} is not asked for"),
+            hint: "report it".to_owned(),
+        })
+    }
+
+    async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        let now = Timestamp::now().as_second();
+        match self.profile() {
+            None => Ok(Inventory {
+                now,
+                world: BTreeMap::new(),
+                databases: None,
+            }),
+            Some((_, profile)) => {
+                discover::discover(profile, self.intent, &world.databases, now, cx).await
+            }
+        }
+    }
+
+    fn report(&self, inventory: &Inventory) -> Report {
+        match (self.profile(), &inventory.databases) {
+            (Some((_, profile)), Some(found)) => report::report(profile, self.intent, found),
+            _ => report::list(&self.policy),
+        }
+    }
+
+    fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
+        let (Some((name, profile)), Some(found)) = (self.profile(), &inventory.databases) else {
+            return Err(Unplanned::Refused(Vec::new()));
+        };
+        let base = plan::Base {
+            name,
+            profile,
+            found,
+            inventory,
+            heading,
+            safety: self.safety(),
+        };
+        match self.intent {
+            Intent::Restore => base.restore(),
+            _ => base.sync(),
+        }
+    }
+
+    async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {
+        let mut identities = BTreeMap::new();
+        let mut gaps = Vec::new();
+        for place in plan.world.keys() {
+            let name = place.strip_prefix("sql.").unwrap_or(place);
+            let asked = async { Ok::<_, Failure>(world.databases.server(name)?.identity().await?) };
+            match asked.await {
+                Ok(identity) => drop(identities.insert(place.clone(), identity)),
+                Err(failure) => gaps.push(Gap {
+                    place: place.clone(),
+                    why: failure.chain().join(": "),
+                    lane: None,
+                }),
+            }
+        }
+        (identities, gaps)
+    }
+
+    async fn lock(&self, world: &World, _: &str, _: &str) -> Result<(), Failure> {
+        // The server gives up a dead run's lock by itself.
+        world.databases.take_lock(&self.chosen()?.1.target).await
+    }
+
+    async fn unlock(&self, world: &World) -> Result<(), Failure> {
+        world.databases.unlock().await;
+        Ok(())
+    }
+}

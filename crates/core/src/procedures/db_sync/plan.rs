@@ -1,0 +1,414 @@
+//! From what was found to a plan, or to all that forbids one.
+
+use super::inventory::{Databases, Inventory, Side};
+use super::profile::Profile;
+use crate::actions::Action;
+use crate::actions::sql::{self, Rewriting, Sync, is_mark};
+use crate::engine::plan::{FORMAT, hex};
+use crate::engine::render::bytes;
+use crate::engine::{Plan, Risk, Step, Wave};
+use crate::procedures::{Heading, Refusal, Unplanned};
+
+pub(super) struct Base<'a> {
+    pub(super) name: &'a str,
+    pub(super) profile: &'a Profile,
+    pub(super) found: &'a Databases,
+    pub(super) inventory: &'a Inventory,
+    pub(super) heading: &'a Heading,
+    pub(super) safety: String,
+}
+
+impl Base<'_> {
+    /// A copy of production in staging's place.
+    pub(super) fn sync(&self) -> Result<Plan<Action>, Unplanned> {
+        let refusals = self.refusals();
+        if !refusals.is_empty() {
+            return Err(Unplanned::Refused(refusals));
+        }
+        let (found, profile) = (self.found, self.profile);
+        let sync = self.number();
+        let rewriting = Rewriting {
+            principals: profile.rewrites.clone(),
+            neutralise: found.neutralise.clone(),
+            encrypted: found.encrypted.clone(),
+        };
+        let schema_only: Vec<String> = found
+            .source
+            .objects
+            .iter()
+            .filter(|one| one.is_table() && profile.schema_only.contains(&one.name))
+            .map(|one| one.name.clone())
+            .collect();
+        let mut steps = vec![
+            step(
+                "copy",
+                "copy",
+                0,
+                Risk::Costly,
+                sql::Action::CopySnapshot {
+                    sync: sync.clone(),
+                    from: profile.source.clone(),
+                    was: found.schema.clone(),
+                    schema_only: schema_only.clone(),
+                    snapshot: profile.snapshot,
+                    connections: profile.connections.get(),
+                },
+            ),
+            step(
+                "rewrite",
+                "copy",
+                0,
+                Risk::Costly,
+                sql::Action::Rewrite {
+                    sync: sync.clone(),
+                    rewriting: rewriting.clone(),
+                },
+            ),
+            step(
+                "check",
+                "copy",
+                0,
+                Risk::Reversible,
+                sql::Action::Check {
+                    sync: sync.clone(),
+                    rewriting,
+                    schema_only,
+                },
+            ),
+        ];
+        if found.previous.fingerprint != "empty" {
+            let drop = sql::Action::DropPrevious {
+                sync: sync.clone(),
+                was: found.previous.fingerprint.clone(),
+                objects: found.previous.objects.len(),
+                proof: sync.proof(),
+            };
+            steps.push(step(
+                "drop-previous",
+                "previous",
+                1,
+                Risk::Irreversible,
+                drop,
+            ));
+        }
+        steps.push(step(
+            "cut-over",
+            "copy",
+            2,
+            Risk::Reversible,
+            sql::Action::CutOver {
+                sync: sync.clone(),
+                was: found.target.fingerprint.clone(),
+                objects: found.target.objects.len(),
+            },
+        ));
+        for (index, command) in profile.follow_ups.iter().enumerate() {
+            let action = sql::Action::FollowUp {
+                sync: sync.clone(),
+                command: command.clone(),
+            };
+            let id = format!("follow-up-{}", index + 1);
+            steps.push(step(&id, "copy", 3, Risk::Costly, action));
+        }
+        let title = format!(
+            "replace {} by a copy of {}",
+            of(&found.target),
+            profile.source
+        );
+        Ok(self.plan(title, self.notes(), steps))
+    }
+
+    /// What the last copy replaced, back in its place.
+    pub(super) fn restore(&self) -> Result<Plan<Action>, Unplanned> {
+        let found = self.found;
+        let mut refusals = self.never();
+        let mut refuse = |what: String, hint: &str| {
+            refusals.push(Refusal {
+                what,
+                hint: hint.to_owned(),
+            });
+        };
+        if matches!(&*found.previous.fingerprint, "empty" | "half copy") {
+            refuse(
+                format!("{} holds nothing to put back", found.previous.place),
+                "only what the last copy replaced is kept",
+            );
+        }
+        if found.target.fingerprint == found.previous.fingerprint {
+            refuse(
+                format!(
+                    "{} and {} are the same copy",
+                    found.target.place, found.previous.place
+                ),
+                "somebody has copied one by hand: rename the tables by hand as well",
+            );
+        }
+        if !matches!(&*found.new.fingerprint, "empty" | "half copy") {
+            refuse(
+                format!("{} is in the way", found.new.place),
+                "go on with the run that made it, or drop its tables",
+            );
+        }
+        if !refusals.is_empty() {
+            return Err(Unplanned::Refused(refusals));
+        }
+        let target = &self.profile.target;
+        let action = sql::Action::SwapBack {
+            profile: self.name.to_owned(),
+            target: target.clone(),
+            now: found.target.fingerprint.clone(),
+            back: found.previous.fingerprint.clone(),
+        };
+        let steps = vec![step("swap-back", "copy", 2, Risk::Reversible, action)];
+        let title = format!("swap {} and {}", of(&found.target), of(&found.previous));
+        Ok(self.plan(title, Vec::new(), steps))
+    }
+
+    fn plan(&self, title: String, notes: Vec<String>, steps: Vec<Step<Action>>) -> Plan<Action> {
+        let wave = |name: &str, gate| Wave {
+            name: name.to_owned(),
+            gate,
+        };
+        Plan {
+            format: FORMAT,
+            tool: "db-sync".to_owned(),
+            version: self.heading.version.clone(),
+            subject: self.profile.target.database.clone(),
+            title,
+            created: self.inventory.now,
+            task: self.heading.task.clone(),
+            reason: self.heading.reason.clone(),
+            safety: self.safety.clone(),
+            world: self.inventory.world.clone(),
+            coverage: Vec::new(),
+            notes,
+            waves: vec![
+                wave("make the copy", false),
+                wave("make room", true),
+                wave("cut over", true),
+                wave("follow up", true),
+            ],
+            steps,
+        }
+    }
+
+    /// The number of the copy: no two plans share it.
+    fn number(&self) -> Sync {
+        let target = &self.profile.target;
+        let seed = format!(
+            "{}\0{target}\0{}\0{}",
+            self.name, self.inventory.now, self.found.target.fingerprint
+        );
+        Sync {
+            profile: self.name.to_owned(),
+            id: format!("{}-{}", self.inventory.now, &hex(seed.as_bytes())[..8]),
+            target: target.clone(),
+        }
+    }
+
+    /// What the reader should know beside the steps.
+    fn notes(&self) -> Vec<String> {
+        let found = self.found;
+        let mut notes = Vec::new();
+        for one in &found.secrets.principals {
+            notes.push(match &one.new {
+                Some(new) => format!("{}: {} becomes {new}", one.place, one.old),
+                None => format!("{}: {} stays: the profile has no rule", one.place, one.old),
+            });
+        }
+        if found.secrets.count > 0 {
+            notes.push(format!(
+                "{} secrets are encrypted for the target's key",
+                found.secrets.count
+            ));
+        }
+        notes.extend(found.neutralise.iter().map(sql::Neutralise::summary));
+        if found.unreadable > 0 {
+            notes.push(format!(
+                "{} of the target's present secrets do not open with its key: is \
+                 target_key right?",
+                found.unreadable
+            ));
+        }
+        let (ours, theirs) = (&found.source.alembic, &found.target.alembic);
+        if ours != theirs {
+            let version = |version: &Option<String>| version.clone().unwrap_or("none".to_owned());
+            notes.push(format!(
+                "the target's schema goes from {} to {}: run superset db upgrade and superset \
+                 init with the target's Superset, and empty its cache",
+                version(theirs),
+                version(ours)
+            ));
+        }
+        let only: Vec<&str> = found
+            .target
+            .objects
+            .iter()
+            .map(|one| &*one.name)
+            .filter(|name| !is_mark(name))
+            .filter(|name| !found.source.objects.iter().any(|one| one.name == *name))
+            .collect();
+        if !only.is_empty() {
+            notes.push(format!("only the target has {}", only.join(", ")));
+        }
+        if self.profile.follow_ups.is_empty() {
+            notes.push(
+                "no follow-up is configured: restart the target's Superset and empty its cache"
+                    .to_owned(),
+            );
+        }
+        notes.extend(found.unseen.iter().cloned());
+        notes
+    }
+
+    /// What forbids any change, whatever is asked for.
+    fn never(&self) -> Vec<Refusal> {
+        let (found, profile) = (self.found, self.profile);
+        let (source, target) = (&profile.source, &profile.target);
+        let mut refusals = Vec::new();
+        let mut refuse = |what: String, hint: &str| {
+            refusals.push(Refusal {
+                what,
+                hint: hint.to_owned(),
+            });
+        };
+        if let Some(fault) = target.fault() {
+            refuse(fault, "only a database whose name says staging is replaced");
+        }
+        let written = [target.clone(), target.new(), target.previous()];
+        if found.same_server && written.iter().any(|one| one.database == source.database) {
+            refuse(
+                format!("{source} and {target} are the same database on the same server"),
+                "correct the profile",
+            );
+        }
+        let (here, there) = found.users;
+        if there > here {
+            refuse(
+                format!(
+                    "{target} looks like production: {there} users in the last week, and {here} \
+                     in {source}"
+                ),
+                "are source and target of the profile the wrong way round?",
+            );
+        }
+        if !found.missing.is_empty() {
+            refuse(
+                "privileges are missing".to_owned(),
+                &format!("run on the server: {}", found.missing.join(" ")),
+            );
+        }
+        refusals
+    }
+
+    /// All that forbids a copy.
+    fn refusals(&self) -> Vec<Refusal> {
+        let found = self.found;
+        let mut refusals = self.never();
+        let mut refuse = |what: String, hint: &str| {
+            refusals.push(Refusal {
+                what,
+                hint: hint.to_owned(),
+            });
+        };
+        if !found.source.objects.iter().any(|one| !is_mark(&one.name)) {
+            refuse(
+                format!("{} holds nothing", found.source.place),
+                "is the database's name right?",
+            );
+        }
+        for side in [&found.source, &found.target] {
+            let strange = strange(side);
+            if !strange.is_empty() {
+                refuse(
+                    format!("{}: {}", side.place, strange.join(", ")),
+                    "only plain InnoDB tables and sequences can be copied and renamed: drop them",
+                );
+            }
+        }
+        if !found.wide.is_empty() {
+            refuse(
+                format!("rows are too large for a packet: {}", found.wide.join(", ")),
+                "raise max_allowed_packet, or name the table in schema_only",
+            );
+        }
+        if found.new.fingerprint.starts_with("names ") {
+            refuse(
+                format!("{} holds what is no copy of ours", found.new.place),
+                "look at it, and drop it by hand",
+            );
+        }
+        let secrets = &found.secrets;
+        if secrets.count > 0 && !(found.keys.0 && found.keys.1) {
+            refuse(
+                format!("{} secrets, and not both keys", secrets.count),
+                "name source_key_file and target_key_file in the profile",
+            );
+        } else if !secrets.bad.is_empty() {
+            refuse(
+                format!(
+                    "{} of {} secrets of {} do not open: {}",
+                    secrets.bad.len(),
+                    secrets.count,
+                    found.source.place,
+                    secrets.bad.join("; ")
+                ),
+                "source_key is not the one that they were encrypted with",
+            );
+        }
+        refusals
+    }
+}
+
+/// What cannot be copied or renamed.
+fn strange(side: &Side) -> Vec<String> {
+    let mut strange = Vec::new();
+    for object in &side.objects {
+        let engine = object.engine.as_deref().unwrap_or("no engine");
+        if !object.is_table() && !object.is_sequence() {
+            strange.push(format!(
+                "{} is a {}",
+                object.name,
+                object.kind.to_lowercase()
+            ));
+        } else if engine != "InnoDB" {
+            strange.push(format!("{} is of {engine}", object.name));
+        }
+    }
+    strange.extend(side.triggers.iter().map(|name| format!("trigger {name}")));
+    let keys = side.outward.iter();
+    strange.extend(keys.map(|key| format!("foreign key {key}")));
+    strange
+}
+
+fn of(side: &Side) -> String {
+    let written = side
+        .written()
+        .map_or_else(String::new, |at| format!(", last written {at}"));
+    format!(
+        "{} ({} objects, {}{written})",
+        side.place,
+        side.objects.len(),
+        bytes(side.bytes())
+    )
+}
+
+fn step(id: &str, lane: &str, wave: usize, risk: Risk, action: sql::Action) -> Step<Action> {
+    let why = match &action {
+        sql::Action::CopySnapshot { .. } => "staging shall hold what production holds",
+        sql::Action::Rewrite { .. } => "staging is not production",
+        sql::Action::Check { .. } => "nothing unproven comes into staging's place",
+        sql::Action::DropPrevious { .. } => "there is room for one former staging",
+        sql::Action::CutOver { .. } => "readers see the old or the new, never a mix",
+        sql::Action::SwapBack { .. } => "the former staging is wanted back",
+        sql::Action::FollowUp { .. } => "configured in the profile",
+    };
+    Step {
+        id: id.to_owned(),
+        lane: lane.to_owned(),
+        wave,
+        risk,
+        why: why.to_owned(),
+        action: action.into(),
+    }
+}

@@ -1,0 +1,172 @@
+//! What a look found, for people.
+
+use super::Intent;
+use super::inventory::Databases;
+use super::profile::{Policy, Profile};
+use crate::actions::sql::is_mark;
+use crate::engine::render::{Document, Table, bytes};
+use crate::procedures::Report;
+
+/// The profiles.
+pub(super) fn list(policy: &Policy) -> Report {
+    let rows = policy.profiles.iter().map(|(name, profile)| {
+        vec![
+            name.clone(),
+            profile.source.to_string(),
+            profile.target.to_string(),
+            format!("{} tables", profile.schema_only.len()),
+            format!("{} principals", profile.rewrites.len()),
+        ]
+    });
+    let document = Document {
+        title: "Profiles of db-sync".to_owned(),
+        tables: vec![Table {
+            title: String::new(),
+            columns: vec!["profile", "from", "to", "definition only", "rewrites"],
+            rows: rows.collect(),
+        }],
+        notes: Vec::new(),
+    };
+    Report {
+        document,
+        leftovers: false,
+        gaps: Vec::new(),
+    }
+}
+
+pub(super) fn report(profile: &Profile, intent: Intent, found: &Databases) -> Report {
+    let (tables, leftovers) = match intent {
+        Intent::Diff => (differences(found), !found.differences.is_empty()),
+        Intent::Restore => (Vec::new(), false),
+        _ => (
+            vec![objects(profile, found), rewrites(found)],
+            found.new.fingerprint != "empty",
+        ),
+    };
+    let mut notes = vec![
+        side("source", &found.source),
+        side("target", &found.target),
+        side("beside it", &found.new),
+        side("kept", &found.previous),
+    ];
+    if intent == Intent::Diff && found.differences.is_empty() {
+        notes.push("no difference".to_owned());
+    }
+    if found.new.fingerprint == "half copy" {
+        notes.push(format!(
+            "{} is what a run left that did not come to its end: the next one begins anew",
+            found.new.place
+        ));
+    }
+    Report {
+        document: Document {
+            title: format!("{} and {}", found.source.place, found.target.place),
+            tables,
+            notes,
+        },
+        leftovers,
+        gaps: Vec::new(),
+    }
+}
+
+fn side(what: &str, side: &super::inventory::Side) -> String {
+    let alembic = side
+        .alembic
+        .as_ref()
+        .map_or_else(String::new, |version| format!(", schema {version}"));
+    format!(
+        "{what}: {} on {}: {} objects, {}{alembic}; {}",
+        side.place,
+        side.server,
+        side.objects.len(),
+        bytes(side.bytes()),
+        side.fingerprint
+    )
+}
+
+fn differences(found: &Databases) -> Vec<Table> {
+    let rows = found
+        .differences
+        .iter()
+        .map(|one| vec![one.name.clone(), one.how.clone()]);
+    vec![Table {
+        title: "Differences".to_owned(),
+        columns: vec!["object", "how"],
+        rows: rows.collect(),
+    }]
+}
+
+/// Every object of production and what will happen to it.
+fn objects(profile: &Profile, found: &Databases) -> Table {
+    let objects = found
+        .source
+        .objects
+        .iter()
+        .filter(|one| !is_mark(&one.name));
+    let rows = objects.map(|object| {
+        let mut what = if object.is_sequence() {
+            "made with its next value".to_owned()
+        } else if profile.schema_only.contains(&object.name) {
+            "definition only".to_owned()
+        } else {
+            "copied".to_owned()
+        };
+        for one in &found.neutralise {
+            if one.place().0 == object.name {
+                what += "; ";
+                what += &one.summary();
+            }
+        }
+        let columns: Vec<&str> = found
+            .encrypted
+            .iter()
+            .filter(|(table, _)| *table == object.name)
+            .map(|(_, column)| &**column)
+            .collect();
+        if !columns.is_empty() && !profile.schema_only.contains(&object.name) {
+            what += "; encrypted anew: ";
+            what += &columns.join(", ");
+        }
+        vec![
+            object.name.clone(),
+            format!("~{}", object.rows),
+            bytes(object.bytes),
+            what,
+        ]
+    });
+    Table {
+        title: "What will happen".to_owned(),
+        columns: vec!["object", "rows", "size", "what"],
+        rows: rows.collect(),
+    }
+}
+
+/// Every rewrite with its old and its new value.
+fn rewrites(found: &Databases) -> Table {
+    let mut rows: Vec<Vec<String>> = found
+        .secrets
+        .principals
+        .iter()
+        .map(|one| {
+            vec![
+                one.place.clone(),
+                one.old.clone(),
+                one.new
+                    .clone()
+                    .unwrap_or_else(|| "stays: no rule".to_owned()),
+            ]
+        })
+        .collect();
+    if found.secrets.count > 0 {
+        rows.push(vec![
+            format!("{} encrypted values", found.secrets.count),
+            "******** (source's key)".to_owned(),
+            "******** (target's key)".to_owned(),
+        ]);
+    }
+    Table {
+        title: "Rewrites".to_owned(),
+        columns: vec!["where", "old", "new"],
+        rows,
+    }
+}

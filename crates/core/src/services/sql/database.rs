@@ -1,0 +1,186 @@
+//! What a database holds, as `information_schema` and `SHOW CREATE` tell it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Connection, Error, quote_identifier};
+
+/// One object of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its name.
+    pub name: String,
+    /// `BASE TABLE`, `SEQUENCE`, `VIEW`, as `information_schema.TABLES` has it.
+    pub kind: String,
+    /// `InnoDB`; views have none.
+    pub engine: Option<String>,
+    /// About how many rows, as the engine estimates.
+    pub rows: u64,
+    /// Bytes of data and indexes, likewise.
+    pub bytes: u64,
+    /// When it was last written to, where the server still knows.
+    pub written: Option<String>,
+}
+
+impl Object {
+    /// Whether it is a sequence.
+    pub fn is_sequence(&self) -> bool {
+        self.kind == "SEQUENCE"
+    }
+
+    /// Whether it is a table with rows of its own.
+    pub fn is_table(&self) -> bool {
+        self.kind == "BASE TABLE"
+    }
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// The table that has it.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// The database of the table that it points to.
+    pub other_database: String,
+    /// That table.
+    pub other: String,
+    /// The columns, here and there, in the key's order.
+    pub columns: Vec<(String, String)>,
+}
+
+impl Connection {
+    /// The objects of a database by name; empty when there is no such database, or when the
+    /// account may see nothing of it.
+    pub async fn objects(&mut self, database: &str) -> Result<Vec<Object>, Error> {
+        type Row = (String, String, Option<String>, u64, u64, Option<String>);
+        let rows: Vec<Row> = self
+            .rows(
+                &format!("listing {database}"),
+                "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, COALESCE(TABLE_ROWS, 0), \
+                 COALESCE(DATA_LENGTH, 0) + COALESCE(INDEX_LENGTH, 0), \
+                 CAST(UPDATE_TIME AS CHAR) \
+                 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME",
+                (database,),
+            )
+            .await?;
+        let objects = rows.into_iter().map(|row| {
+            let (name, kind, engine, rows, bytes, written) = row;
+            Object {
+                name,
+                kind,
+                engine,
+                rows,
+                bytes,
+                written,
+            }
+        });
+        Ok(objects.collect())
+    }
+
+    /// The foreign keys of a database's tables.
+    pub async fn foreign_keys(&mut self, database: &str) -> Result<Vec<ForeignKey>, Error> {
+        let rows: Vec<(String, String, String, String, String, String)> = self
+            .rows(
+                &format!("listing the foreign keys of {database}"),
+                "SELECT TABLE_NAME, CONSTRAINT_NAME, REFERENCED_TABLE_SCHEMA, \
+                 REFERENCED_TABLE_NAME, COLUMN_NAME, REFERENCED_COLUMN_NAME \
+                 FROM information_schema.KEY_COLUMN_USAGE \
+                 WHERE TABLE_SCHEMA = ? AND REFERENCED_TABLE_NAME IS NOT NULL \
+                 ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION",
+                (database,),
+            )
+            .await?;
+        let mut keys: Vec<ForeignKey> = Vec::new();
+        for (table, name, other_database, other, column, there) in rows {
+            match keys.last_mut() {
+                Some(key) if key.table == table && key.name == name => {
+                    key.columns.push((column, there));
+                }
+                _ => keys.push(ForeignKey {
+                    table,
+                    name,
+                    other_database,
+                    other,
+                    columns: vec![(column, there)],
+                }),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The names of a database's triggers; without the privilege TRIGGER there are none to
+    /// be seen.
+    pub async fn triggers(&mut self, database: &str) -> Result<Vec<String>, Error> {
+        self.rows(
+            &format!("listing the triggers of {database}"),
+            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+             WHERE EVENT_OBJECT_SCHEMA = ? ORDER BY TRIGGER_NAME",
+            (database,),
+        )
+        .await
+    }
+
+    /// Whether a table of that name is there and has that column.
+    pub async fn has_column(
+        &mut self,
+        database: &str,
+        table: &str,
+        column: &str,
+    ) -> Result<bool, Error> {
+        let count: u64 = self
+            .row(
+                &format!("looking for {database}.{table}.{column}"),
+                "SELECT COUNT(*) FROM information_schema.COLUMNS \
+                 WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME = ?",
+                (database, table, column),
+            )
+            .await
+            .map(|(count,)| count)?;
+        Ok(count == 1)
+    }
+
+    /// The statement that makes a table, as the server tells it; without the counter of
+    /// `AUTO_INCREMENT`, which is content.
+    pub async fn definition(&mut self, database: &str, table: &str) -> Result<String, Error> {
+        let (_, text): (String, String) = self
+            .row(
+                &format!("the definition of {database}.{table}"),
+                &format!(
+                    "SHOW CREATE TABLE {}.{}",
+                    quote_identifier(database),
+                    quote_identifier(table)
+                ),
+                (),
+            )
+            .await?;
+        Ok(without_counter(&text))
+    }
+}
+
+/// Without ` AUTO_INCREMENT=7` in the last line, where alone the server writes it so.
+fn without_counter(definition: &str) -> String {
+    let (head, options) = match definition.rfind("\n) ") {
+        Some(at) => definition.split_at(at),
+        None => ("", definition),
+    };
+    let Some(start) = options.find(" AUTO_INCREMENT=") else {
+        return definition.to_owned();
+    };
+    let digits = &options[start + " AUTO_INCREMENT=".len()..];
+    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{head}{}{rest}", &options[..start])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_not_part_of_a_definition() {
+        let with = "CREATE TABLE `t` (\n  `a` int DEFAULT ' AUTO_INCREMENT=7',\n  KEY (`a`)\n) \
+                    ENGINE=InnoDB AUTO_INCREMENT=6 DEFAULT CHARSET=utf8mb4";
+        let without = with.replace("=InnoDB AUTO_INCREMENT=6", "=InnoDB");
+        assert_eq!(without_counter(with), without);
+        assert_eq!(without_counter(&without), without);
+    }
+}
