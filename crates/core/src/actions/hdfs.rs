@@ -4,6 +4,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::delete::Delete;
 use super::guard::path_fault;
 use super::lines::{Lines, body, both};
 use super::restore::attributes::Attributes;
@@ -120,6 +121,8 @@ pub enum Action {
     SetAside(SetAside),
     /// Moves an archive's records to the trash.
     GiveUp(GiveUp),
+    /// Deletes a tree past the trash.
+    Delete(Delete),
 }
 
 /// A line of the manifest that [`Action::Record`] writes.
@@ -192,6 +195,7 @@ impl Action {
             Self::Attributes(action) => action.observe(world).await,
             Self::SetAside(action) => action.observe(world).await,
             Self::GiveUp(action) => action.observe(world).await,
+            Self::Delete(action) => action.observe(world).await,
         }
     }
 
@@ -241,6 +245,7 @@ impl Action {
             Self::Attributes(action) => action.apply(world, cx).await,
             Self::SetAside(action) => action.apply(world).await.map(|()| Value::Null),
             Self::GiveUp(action) => Ok(json!({ "trash": action.apply(world).await? })),
+            Self::Delete(action) => action.apply(world).await.map(|()| Value::Null),
         }
     }
 
@@ -257,6 +262,7 @@ impl Action {
             Self::Trash { path, .. } => vec![path],
             Self::PutBack(action) => action.paths().into(),
             Self::Attributes(action) => action.paths(),
+            Self::Delete(action) => vec![&action.was.path],
         }
     }
 
@@ -305,6 +311,7 @@ impl Action {
             Self::Attributes(action) => action.summary(),
             Self::SetAside(action) => action.summary(),
             Self::GiveUp(action) => action.summary(),
+            Self::Delete(action) => action.summary(),
         }
     }
 
@@ -320,6 +327,14 @@ impl Action {
             Self::Attributes(action) => vec![format!("hdfs:{}", action.marker.settled)],
             Self::SetAside(action) => vec![format!("hdfs:place of {}", action.records.staged)],
             Self::GiveUp(action) => vec![format!("hdfs:{} given up", action.folder.settled)],
+            Self::Delete(action) => vec![format!("hdfs:place of {}", action.was.path)],
+        }
+    }
+
+    pub(super) fn destroys(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Delete(action) => Some(vec![action.proof.clone()]),
+            _ => None,
         }
     }
 
@@ -331,7 +346,12 @@ impl Action {
     }
 
     pub(super) fn faults(&self) -> Vec<String> {
-        self.paths().into_iter().filter_map(path_fault).collect()
+        let proof = match self {
+            Self::Delete(action) => Some(action.proof.as_str()),
+            _ => None,
+        };
+        let paths = self.paths().into_iter().chain(proof);
+        paths.filter_map(path_fault).collect()
     }
 }
 

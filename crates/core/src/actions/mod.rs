@@ -2,6 +2,7 @@
 //! resolved by a planner, none with a choice left. And [`guard`], the safety rules that
 //! hold for all of them whatever plan they come from.
 
+pub mod delete;
 pub mod guard;
 pub mod hdfs;
 pub mod hive;
@@ -160,7 +161,7 @@ impl Act for Action {
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) => None,
+            Self::Hdfs(action) => action.destroys(),
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
         }
