@@ -1,5 +1,5 @@
 //! `offboard`: finds what a user who left has lying about on the platform,
-//! archives it, and puts it back.
+//! archives it, puts it back, and deletes it.
 
 use std::process::ExitCode;
 
@@ -28,33 +28,34 @@ struct Args {
     #[arg(value_parser = user)]
     user: UserName,
     /// Archive what is found: HDFS home, databases, homes on hosts
-    #[arg(long)]
+    #[arg(long, group = "change")]
     archive: bool,
+    /// Delete what is found: HDFS through the trash; hosts have none
+    #[arg(long, group = "change")]
+    delete: bool,
+    /// Delete from HDFS for good
+    #[arg(long, requires = "delete")]
+    skip_trash: bool,
     /// Put everything back that an archive holds, as it was
-    #[arg(long, conflicts_with = "archive")]
+    #[arg(long, conflicts_with = "change")]
     restore: bool,
     /// Which archive, when there are several: elvis, elvis.20231201
     #[arg(long, value_name = "NAME", requires = "restore")]
     from: Option<String>,
     /// Who gets the user's tables in others' databases
-    #[arg(long, value_name = "USER", requires = "archive", value_parser = user)]
+    #[arg(long, value_name = "USER", requires = "change", value_parser = user)]
     new_owner: Option<UserName>,
     /// Point others' tables whose files are inside the user's places to the archive
     #[arg(long, requires = "archive")]
     relocate: bool,
-    /// What becomes of homes on hosts
-    #[arg(
-        long,
-        value_name = "WHAT",
-        requires = "archive",
-        default_value = "archive"
-    )]
-    host_homes: HostHomes,
+    /// What becomes of homes on hosts, if not what becomes of the rest
+    #[arg(long, value_name = "WHAT", requires = "change")]
+    host_homes: Option<HostHomes>,
     /// End left-over processes and lingering services
-    #[arg(long, requires = "archive")]
+    #[arg(long, requires = "change")]
     stop_processes: bool,
     /// Go on although the user seems to be active
-    #[arg(long, requires = "archive")]
+    #[arg(long, requires = "change")]
     even_if_active: bool,
 }
 
@@ -67,16 +68,16 @@ struct Offboarding;
 impl Tool for Offboarding {
     const NAME: &'static str = "offboard";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const ABOUT: &'static str =
-        "Finds what a user who left has lying about on the platform, archives it, and puts it back";
+    const ABOUT: &'static str = "Finds what a user who left has lying about on the platform, archives, restores or deletes it";
     type Args = Args;
     type Section = Policy;
     type Procedure = Offboard;
 
     fn request(args: Args, config: &Config<Policy>) -> Result<Offboard, CliError> {
-        let intent = match (args.archive, args.restore) {
-            (true, _) => Intent::Archive,
-            (_, true) => Intent::Restore,
+        let intent = match (args.archive, args.restore, args.delete) {
+            (true, ..) => Intent::Archive,
+            (_, true, _) => Intent::Restore,
+            (.., true) => Intent::Delete,
             _ => Intent::Look,
         };
         let request = Request {
@@ -87,10 +88,12 @@ impl Tool for Offboarding {
             new_owner: args.new_owner,
             relocate: args.relocate,
             host_homes: match args.host_homes {
-                HostHomes::Archive => Homes::Archive,
-                HostHomes::Delete => Homes::Delete,
-                HostHomes::Keep => Homes::Keep,
+                Some(HostHomes::Delete) => Homes::Delete,
+                Some(HostHomes::Keep) => Homes::Keep,
+                None if args.delete => Homes::Delete,
+                None | Some(HostHomes::Archive) => Homes::Archive,
             },
+            skip_trash: args.skip_trash,
             from: args.from,
         };
         procedure(request, config)

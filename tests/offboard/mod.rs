@@ -3,6 +3,7 @@
 mod archive;
 mod choices;
 mod crash;
+mod delete;
 mod faults;
 mod refuse;
 mod report;

@@ -163,7 +163,14 @@ impl<T: Tool> Run<'_, T> {
             self.shell.say("nothing to do");
             return Ok(found);
         }
-        if self.common.dry_run || self.common.save_plan.is_some() {
+        let saves = self.common.save_plan.is_some();
+        let runs = !self.common.dry_run && !saves;
+        if let Some(refusal) = self.procedure.unfit(&plan, saves).filter(|_| runs || saves) {
+            self.out.show(&render::plan(&plan, None));
+            self.out.put("refusals", &[&refusal])?;
+            return Err(refusal.into());
+        }
+        if !runs {
             let exit = self.dry(&plan, &hash).await?;
             let seen = if report.gaps.is_empty() {
                 Exit::Done
@@ -184,6 +191,9 @@ impl<T: Tool> Run<'_, T> {
         self.same_world(plan).await?;
         if self.common.dry_run {
             return self.dry(plan, hash).await;
+        }
+        if let Some(refusal) = self.procedure.unfit(plan, true) {
+            return Err(refusal.into());
         }
         self.out.show(&render::plan(plan, None));
         self.apply(plan, hash, true).await

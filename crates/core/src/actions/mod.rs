@@ -2,6 +2,7 @@
 //! resolved by a planner, none with a choice left. And [`guard`], the safety rules that
 //! hold for all of them whatever plan they come from.
 
+pub mod delete;
 pub mod file;
 pub mod git;
 pub mod guard;
@@ -236,7 +237,8 @@ impl Act for Action {
 
     fn destroys(&self) -> Option<Vec<String>> {
         match self {
-            Self::Hdfs(_) | Self::File(_) | Self::Git(_) => None,
+            Self::Hdfs(action) => action.destroys(),
+            Self::File(_) | Self::Git(_) => None,
             Self::Hive(action) => action.destroys(),
             Self::Host(action) => action.destroys(),
             Self::Sql(action) => action.destroys(),

@@ -115,6 +115,13 @@ pub trait Procedure: Send + Sync {
         heading: &Heading,
     ) -> Result<Plan<Self::Action>, Unplanned>;
 
+    /// Why this plan is not to be run, or saved to be run, as it is. `reviewed`: it comes
+    /// from a file, or goes there. What is unfit may still be shown.
+    fn unfit(&self, plan: &Plan<Self::Action>, reviewed: bool) -> Option<Refusal> {
+        let _ = (plan, reviewed);
+        None
+    }
+
     /// Asks the systems named in `plan.world` again who they are.
     fn identities(
         &self,

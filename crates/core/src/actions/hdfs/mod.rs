@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::delete::Delete;
 use super::guard::path_fault;
 use super::lines::{Lines, body, both};
 use super::restore::attributes::Attributes;
@@ -134,6 +135,8 @@ pub enum Action {
     },
     /// Puts a file of this machine in the place of the only file of a folder, in one rename.
     Swap(Swap),
+    /// Deletes a tree past the trash.
+    Delete(Delete),
 }
 
 /// A line of the manifest that [`Action::Record`] writes.
@@ -208,6 +211,7 @@ impl Action {
             Self::Attributes(action) => action.observe(world).await,
             Self::SetAside(action) => action.observe(world).await,
             Self::GiveUp(action) => action.observe(world).await,
+            Self::Delete(action) => action.observe(world).await,
         }
     }
 
@@ -259,6 +263,7 @@ impl Action {
             Self::GiveUp(action) => Ok(json!({ "trash": action.apply(world).await? })),
             Self::Keep { from, to, sha256 } => swap::keep(hdfs, from, to, sha256).await,
             Self::Swap(swap) => swap.apply(world, hdfs).await,
+            Self::Delete(action) => action.apply(world).await.map(|()| Value::Null),
         }
     }
 
@@ -277,6 +282,7 @@ impl Action {
             Self::Attributes(action) => action.paths(),
             Self::Keep { to, .. } => vec![to],
             Self::Swap(swap) => vec![&swap.to],
+            Self::Delete(action) => vec![&action.was.path],
         }
     }
 
@@ -327,6 +333,7 @@ impl Action {
             Self::GiveUp(action) => action.summary(),
             Self::Keep { from, to, .. } => format!("keep a copy of {from} in {to}"),
             Self::Swap(swap) => format!("put {} in the place of {}", swap.from, swap.to),
+            Self::Delete(action) => action.summary(),
         }
     }
 
@@ -344,6 +351,14 @@ impl Action {
             Self::GiveUp(action) => vec![format!("hdfs:{} given up", action.folder.settled)],
             Self::Keep { to, .. } => vec![format!("hdfs:{to}")],
             Self::Swap(swap) => vec![format!("hdfs:content of {}", swap.to)],
+            Self::Delete(action) => vec![format!("hdfs:place of {}", action.was.path)],
+        }
+    }
+
+    pub(super) fn destroys(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Delete(action) => Some(vec![action.proof.clone()]),
+            _ => None,
         }
     }
 
@@ -356,7 +371,12 @@ impl Action {
     }
 
     pub(super) fn faults(&self) -> Vec<String> {
-        let mut faults: Vec<String> = self.paths().into_iter().filter_map(path_fault).collect();
+        let proof = match self {
+            Self::Delete(action) => Some(action.proof.as_str()),
+            _ => None,
+        };
+        let paths = self.paths().into_iter().chain(proof);
+        let mut faults: Vec<String> = paths.filter_map(path_fault).collect();
         if let Self::Swap(swap) = self {
             faults.extend(swap.faults());
         }

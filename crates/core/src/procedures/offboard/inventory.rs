@@ -47,6 +47,8 @@ pub struct Archive {
     pub runs: u32,
     /// Whether it can be gone on with: its records are in their place.
     pub settled: bool,
+    /// Whether it holds nothing but the records of a deletion.
+    pub deletion: bool,
 }
 
 /// What is in HDFS.

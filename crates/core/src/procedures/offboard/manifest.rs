@@ -46,6 +46,9 @@ pub struct Manifest {
     pub trashed: Vec<String>,
     /// Hosts on which services ran without a login.
     pub lingered: Vec<String>,
+    /// What was not moved but taken away, of HDFS and of hosts: the record is of a deletion.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<String>,
     /// What was never archived, by host.
     pub left_out: BTreeMap<String, Vec<String>>,
 }
@@ -114,6 +117,10 @@ impl Manifest {
         check(
             self.user == user.as_str(),
             format!("it is about {:?}", self.user),
+        );
+        check(
+            self.deleted.is_empty(),
+            "it is the record of a deletion: nothing of what it names was kept".to_owned(),
         );
         let home = format!("{}/{user}", policy.homes);
         check(

@@ -33,6 +33,8 @@ pub enum Intent {
     Archive,
     /// They come back from an archive.
     Restore,
+    /// They are removed.
+    Delete,
 }
 
 /// What is to become of homes on hosts.
@@ -65,6 +67,8 @@ pub struct Request {
     pub relocate: bool,
     /// What to do with homes on hosts.
     pub host_homes: Homes,
+    /// Delete from HDFS for good, not into the trash.
+    pub skip_trash: bool,
     /// The name of the archive to restore, where there are several.
     pub from: Option<String>,
 }
@@ -80,6 +84,7 @@ impl Request {
             new_owner: None,
             relocate: false,
             host_homes: Homes::default(),
+            skip_trash: false,
             from: None,
         }
     }
@@ -90,6 +95,8 @@ impl Request {
         let from = restore::archive_of(plan);
         let intent = if from.is_some() {
             Intent::Restore
+        } else if plan::deletes(plan) {
+            Intent::Delete
         } else {
             Intent::Archive
         };
@@ -206,6 +213,10 @@ impl Procedure for Offboard {
             Some(found) => restore::plan(&self.policy, inventory, found, heading),
             None => plan::plan(&self.request, &self.policy, inventory, heading),
         }
+    }
+
+    fn unfit(&self, plan: &Plan<Action>, reviewed: bool) -> Option<Refusal> {
+        plan::unfit(plan, reviewed)
     }
 
     async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {

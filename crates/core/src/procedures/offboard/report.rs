@@ -132,10 +132,18 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
     }
     for archive in &hdfs.archives {
         if archive.complete {
-            rows.kept
-                .push(tree_row("hdfs", "archive", &archive.tree, None));
+            let what = if archive.deletion {
+                "records of a deletion"
+            } else {
+                "archive"
+            };
+            rows.kept.push(tree_row("hdfs", what, &archive.tree, None));
         } else {
-            let what = "archive that is not complete";
+            let what = if archive.deletion {
+                "records of a deletion that is not complete"
+            } else {
+                "archive that is not complete"
+            };
             rows.left.push(tree_row("hdfs", what, &archive.tree, None));
         }
         for kept in &archive.kept {

@@ -1,5 +1,7 @@
 //! The planner as tables: what a look found, and what comes of it.
 
+mod delete;
+
 use std::collections::BTreeMap;
 
 use super::inventory::{
@@ -213,6 +215,7 @@ fn a_user_who_came_back_gets_a_dated_archive() {
             kept: Vec::new(),
             runs: 1,
             settled: true,
+            deletion: false,
         });
     }
     let plan = steps(&planned(archive(), &found).unwrap());
@@ -230,6 +233,7 @@ fn begun(name: &str, runs: u32, settled: bool) -> Archive {
         kept: Vec::new(),
         runs,
         settled,
+        deletion: false,
     }
 }
 
@@ -552,6 +556,7 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
         kept: vec!["hdfs://nn/wmf/data/far".into()],
         runs: 1,
         settled: true,
+        deletion: false,
     });
     let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
     let report = procedure.report(&found);

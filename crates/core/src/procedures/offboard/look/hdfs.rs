@@ -125,6 +125,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
         kept: Vec::new(),
         runs: 0,
         settled,
+        deletion: false,
     };
     if !settled {
         return Ok(Some(archive));
@@ -137,6 +138,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
             let text = hdfs.read_all(&status.path, manifest::LARGEST).await?;
             // One that cannot be read has kept nothing that could be told.
             let manifest = manifest::read(&text).unwrap_or_default();
+            archive.deletion |= !manifest.deleted.is_empty();
             archive.kept.extend(manifest.kept);
             archive.runs += 1;
         }

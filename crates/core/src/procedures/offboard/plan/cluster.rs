@@ -53,7 +53,9 @@ impl Planner<'_> {
                 action,
             );
         }
-        let mut roots: Vec<String> = self.moves.iter().map(|(from, _)| from.clone()).collect();
+        let moved = self.moves.iter().map(|(from, _)| from.clone());
+        let doomed = self.doomed().into_iter().map(|tree| tree.path.clone());
+        let mut roots: Vec<String> = moved.chain(doomed).collect();
         for table in &hive.tables {
             if let Some(path) = table.path.as_ref().filter(|_| table.data.is_some())
                 && !roots.iter().any(|root| lies_in(path, root))
@@ -131,6 +133,7 @@ impl Planner<'_> {
                 .find(|(_, to)| *to == self.archive)
                 .map(|(from, _)| from.clone()),
             moves: self.moves.clone(),
+            deleted: self.deleted(),
             kept: hive.elsewhere.iter().map(|e| e.location.clone()).collect(),
             hosts: collected().map(|(host, _)| host.clone()).collect(),
             recorded,
@@ -142,6 +145,7 @@ impl Planner<'_> {
                 .found
                 .hdfs
                 .iter()
+                .filter(|_| !self.deletes())
                 .flat_map(|hdfs| &hdfs.parts)
                 .map(|part| part.path.clone())
                 .collect(),
@@ -160,7 +164,8 @@ impl Planner<'_> {
     pub(super) fn archive_home(&mut self) {
         let found = self.found.hdfs.as_ref();
         let records = self.artefact("");
-        if let Some(home) = found.and_then(|hdfs| hdfs.home.as_ref()) {
+        let home = found.and_then(|hdfs| hdfs.home.as_ref());
+        if let Some(home) = home.filter(|_| !self.deletes()) {
             let action = hdfs::Action::Move {
                 from: home.tree.path.clone(),
                 to: self.archive.clone(),
@@ -187,7 +192,11 @@ impl Planner<'_> {
                 ARCHIVE,
                 Risk::Reversible,
                 "make-archive",
-                "there is no home to become the archive",
+                if self.deletes() {
+                    "for the records of what is deleted"
+                } else {
+                    "there is no home to become the archive"
+                },
                 action,
             );
         }
@@ -200,7 +209,8 @@ impl Planner<'_> {
             let why = "the records belong to the archive";
             self.cluster(ARCHIVE, Risk::Reversible, "settle-records", why, settle);
         }
-        for part in found.map(|hdfs| hdfs.parts.clone()).unwrap_or_default() {
+        let parts = found.filter(|_| !self.deletes());
+        for part in parts.map(|hdfs| hdfs.parts.clone()).unwrap_or_default() {
             let path = self.moved(&part.path).unwrap_or_else(|| part.path.clone());
             let name = part.path.rsplit('/').next().unwrap_or_default();
             let id = format!("trash-{name}");
@@ -297,6 +307,7 @@ impl Planner<'_> {
         let databases = self.found.hive.iter().flat_map(|hive| &hive.databases);
         let paths = trees
             .chain(databases.filter_map(|database| database.data.as_ref()))
+            .filter(|_| !self.deletes())
             .map(|found| &found.tree)
             .chain(begun.map(|archive| &archive.tree))
             .map(|tree| tree.files + tree.folders)
@@ -375,7 +386,11 @@ impl Planner<'_> {
             DROP,
             Risk::Irreversible,
             id,
-            "its definition is recorded, its data is in the archive; no file is deleted",
+            if self.deletes() {
+                "its definition is recorded"
+            } else {
+                "its definition is recorded, its data is in the archive; no file is deleted"
+            },
             action,
         );
     }

@@ -6,16 +6,18 @@
 //! own proof. Last, when all else is done everywhere, the databases.
 
 mod cluster;
+mod delete;
 mod hosts;
 mod refusals;
 
-use super::Request;
 use super::inventory::{HdfsFindings, Inventory, TableFound};
 use super::policy::Policy;
+use super::{Intent, Request};
 use crate::actions::{Action, Artefact, hdfs};
 use crate::engine::plan::FORMAT;
 use crate::engine::{Gap, Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Unplanned};
+pub(super) use delete::{deletes, unfit};
 use refusals::{incomplete, refusals};
 
 /// The waves' indices.
@@ -25,6 +27,16 @@ const COLLECT: usize = 2;
 const REMOVE: usize = 3;
 const DROP: usize = 4;
 const CLOSE: usize = 5;
+
+/// Their names, and whether they wait for every lane.
+const WAVES: [(&str, bool); 6] = [
+    ("record what is", false),
+    ("move into the archive", true),
+    ("collect from hosts, change owners", true),
+    ("remove from hosts", false),
+    ("drop databases", true),
+    ("close the archive", true),
+];
 
 /// The lane of everything in HDFS and the metastore: their steps need one another's order.
 const CLUSTER: &str = "cluster";
@@ -60,7 +72,12 @@ pub(super) fn plan(
         version: heading.version.clone(),
         subject: found.user.to_string(),
         title: format!(
-            "archive to {}: {} steps, {hosts} hosts",
+            "{}{}: {} steps, {hosts} hosts",
+            if planner.deletes() {
+                delete::TITLE
+            } else {
+                "archive to "
+            },
             planner.archive,
             planner.steps.len(),
         ),
@@ -71,14 +88,11 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage,
         notes: planner.notes,
-        waves: [
-            ("record what is", false),
-            ("move into the archive", true),
-            ("collect from hosts, change owners", true),
-            ("remove from hosts", false),
-            ("drop databases", true),
-            ("close the archive", true),
-        ]
+        waves: if request.intent == Intent::Delete {
+            delete::WAVES
+        } else {
+            WAVES
+        }
         .map(|(name, gate)| Wave {
             name: name.to_owned(),
             gate,
@@ -223,19 +237,29 @@ impl<'a> Planner<'a> {
             || !hive.tables.is_empty()
             || collects
         {
-            self.renames(home.as_ref().map(|home| &home.tree.path), &hive.databases);
+            if !self.deletes() {
+                self.renames(home.as_ref().map(|home| &home.tree.path), &hive.databases);
+            }
             self.record(&hive);
             self.archive_home();
             self.archive_databases(&hive.databases);
-            self.relocate(&hive.inside);
+            if !self.deletes() {
+                self.relocate(&hive.inside);
+            }
             self.own_archive(&hive.inside);
             self.give(&hive.tables, &new_owner);
         }
         for host in &hosts {
             self.host(host);
         }
+        if !self.request.skip_trash {
+            self.delete_from_hdfs();
+        }
         for database in &hive.databases {
             self.drop_database(database);
+        }
+        if self.request.skip_trash {
+            self.delete_from_hdfs();
         }
         if !self.steps.is_empty() && self.moves_anything() {
             self.close();

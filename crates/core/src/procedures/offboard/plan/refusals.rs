@@ -3,16 +3,17 @@
 use super::CLUSTER;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
-use crate::procedures::offboard::Request;
 use crate::procedures::offboard::inventory::{
     Account, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
 };
 use crate::procedures::offboard::policy::Policy;
+use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
 /// Every safety rule that forbids it.
 pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) -> Vec<Refusal> {
     let user = &found.user;
+    let deletes = request.intent == Intent::Delete;
     let mut all = Vec::new();
     let mut refuse = |what: String, hint: &str| {
         all.push(Refusal {
@@ -67,13 +68,13 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                 "delete its snapshots and disallow them: hdfs dfsadmin -disallowSnapshot",
             );
         }
-        if let Some(path) = &hdfs.encrypted {
+        if let Some(path) = hdfs.encrypted.as_ref().filter(|_| !request.skip_trash) {
             refuse(
                 format!("{path} is in an encryption zone: it cannot be renamed out of it"),
-                "copy what is worth keeping out of the zone, then remove it by hand",
+                "copy what is worth keeping out of the zone, then --delete --skip-trash",
             );
         }
-        if let Some(path) = &hdfs.reserved {
+        if let Some(path) = hdfs.reserved.as_ref().filter(|_| !deletes) {
             refuse(
                 format!("{path} stands where the archive's own records will be"),
                 "it is no part of this tool's: rename it",
@@ -93,7 +94,17 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                     "go on with that run's plan, under state_dir/plans where it ran: \
                      offboard --plan FILE --yes",
                 );
-            } else if let Some(home) = &hdfs.home {
+            } else if archive.deletion != deletes {
+                let (was, flag) = if archive.deletion {
+                    ("a deletion", "--delete")
+                } else {
+                    ("an archive", "--archive")
+                };
+                refuse(
+                    format!("{path} belongs to {was} that is not complete"),
+                    &format!("finish that first, with {flag}"),
+                );
+            } else if let Some(home) = hdfs.home.as_ref().filter(|_| !deletes) {
                 let home = &home.tree.path;
                 refuse(
                     format!("{home} is there again, and {path} is not complete"),
@@ -119,7 +130,12 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                 table.was.owner,
                 paths.join(", ")
             );
-            if table.kind == TableKind::Iceberg {
+            if deletes {
+                refuse(
+                    what,
+                    "let its owner move them, or --archive --relocate instead",
+                );
+            } else if table.kind == TableKind::Iceberg {
                 refuse(
                     format!("{what}; it is an Iceberg table, whose metadata names every file"),
                     "move it with Iceberg's own procedures first",
