@@ -46,6 +46,7 @@ impl World {
             metastore: None,
             fleet: None,
             yarn: None,
+            databases: sql::Databases::default(),
             guard,
         }
     }

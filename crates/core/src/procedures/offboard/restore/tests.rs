@@ -166,6 +166,7 @@ fn found(source: Source) -> Findings {
     Findings {
         seen: true,
         archives: vec![source.name.clone()],
+        bare: Vec::new(),
         from: None,
         source: Some(source),
     }
