@@ -16,8 +16,8 @@ use super::server::MariaDb;
 /// same numbers.
 const PAIR: &str = "
     CREATE DATABASE prod; USE prod;
-    CREATE TABLE a (id int PRIMARY KEY AUTO_INCREMENT, n int, filler varchar(5000));
-    CREATE TABLE z (id int PRIMARY KEY AUTO_INCREMENT, n int);
+    CREATE TABLE a (id int PRIMARY KEY AUTO_INCREMENT, n int, filler varchar(5000), KEY (n));
+    CREATE TABLE z (id int PRIMARY KEY AUTO_INCREMENT, n int, KEY (n));
     INSERT INTO a SELECT seq, 0, REPEAT('x', 5000) FROM seq_1_to_4000;
     ANALYZE TABLE a;
     CREATE USER reader@localhost;
@@ -124,7 +124,10 @@ async fn a_copy_that_broke_off_is_known_as_half() {
         let told = std::sync::Mutex::new(told);
         let watch = Watch {
             cancel: CancellationToken::new(),
-            progress: Arc::new(move |_| drop(told.lock().unwrap().send(()))),
+            // Whoever kills listens only once.
+            progress: Arc::new(move |_| {
+                let _ = told.lock().unwrap().send(());
+            }),
         };
         let mariadb = &mariadb;
         let killed = scope.spawn(move || {
