@@ -39,20 +39,16 @@ fn a_kill_at_any_step_is_gone_on_from() {
             "swap-allowlist"
         ]
     );
-    for id in ids {
+    // Both files are edited at the same time: the second may be done when the first one's
+    // run is killed, and is of the same kind.
+    for id in ids.into_iter().filter(|id| *id != "edit-sqoop") {
         for moment in ["applied", "finished"] {
             let mut command = stage.command(&["--plan", &plan, "--yes"]);
             let output = command
                 .env("OPSWEEK_CRASH", format!("{moment}:{id}"))
                 .output();
             let ran = Ran::from(output.unwrap());
-            // The other file's lane may have been killed with the first one's.
-            let killed = ran.code.is_none();
-            assert!(
-                killed || id == "edit-sqoop",
-                "{moment} {id}: {}",
-                ran.stderr
-            );
+            assert!(ran.code.is_none(), "{moment} {id}: {}", ran.stderr);
         }
     }
     stage.run(&["--plan", &plan, "--yes"]).expect(0);

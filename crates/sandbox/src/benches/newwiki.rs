@@ -20,7 +20,7 @@ const ASKED: [i32; 3] = [0, 3, 8];
 pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
     progress("building newwiki");
     workspace::build(&["--release", "--bin", "newwiki"])?;
-    let databases = sandbox.mariadb("cloud", r"SHOW DATABASES LIKE '%wiki\_p'")?;
+    let databases = sandbox.mariadb("cloud", r"SHOW DATABASES LIKE '%wik%\_p'")?;
     let wikis: Vec<&str> = databases
         .lines()
         .filter_map(|database| database.strip_suffix("_p"))
