@@ -166,8 +166,8 @@ fn found(source: Source) -> Findings {
     Findings {
         seen: true,
         archives: vec![source.name.clone()],
-        from: None,
         source: Some(source),
+        ..Findings::default()
     }
 }
 
