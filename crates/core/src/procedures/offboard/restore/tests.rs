@@ -166,9 +166,8 @@ fn found(source: Source) -> Findings {
     Findings {
         seen: true,
         archives: vec![source.name.clone()],
-        bare: Vec::new(),
-        from: None,
         source: Some(source),
+        ..Findings::default()
     }
 }
 
