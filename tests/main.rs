@@ -7,5 +7,6 @@
     reason = "a test fails by a panic, in its helpers too"
 )]
 
+mod db_sync;
 mod offboard;
 mod support;
