@@ -3,5 +3,6 @@
 mod archive;
 mod choices;
 mod crash;
+mod faults;
 mod refuse;
 mod report;

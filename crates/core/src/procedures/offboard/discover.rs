@@ -73,9 +73,14 @@ pub(super) async fn discover(
 }
 
 fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
+    let why = failure.chain().join(": ");
+    // Errors of a host begin with its name.
+    let named = why
+        .strip_prefix(place)
+        .and_then(|why| why.strip_prefix(": "));
     Gap {
         place: place.to_owned(),
-        why: failure.chain().join(": "),
+        why: named.unwrap_or(&why).to_owned(),
         lane: lane.map(str::to_owned),
     }
 }

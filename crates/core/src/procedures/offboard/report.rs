@@ -58,12 +58,6 @@ pub(super) fn report(found: &Inventory) -> Report {
             .iter()
             .map(|application| format!("{} runs the YARN application {application}", found.user)),
     );
-    notes.extend(
-        found
-            .gaps
-            .iter()
-            .map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why)),
-    );
     let title = match (leftovers, found.gaps.is_empty()) {
         (true, _) => format!("{} has left things behind", found.user),
         (false, true) => format!("nothing of {} is left", found.user),

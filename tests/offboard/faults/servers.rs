@@ -1,0 +1,358 @@
+//! Servers that fail, in a sandbox of these tests' own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};
+
+use super::{clean, planned, run, run_until};
+use crate::support::{Ran, offboard_with};
+
+/// That what stands now could not be looked at outranks that only a part was done.
+const UNSEEN: i32 = 7;
+const ARCHIVE: &str = "/wmf/data/archive/user";
+
+/// Taken down with the last test that uses it.
+struct Private(Sandbox);
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.0.down(&quiet).unwrap();
+    }
+}
+
+fn quiet(_: &str) {}
+
+fn send(signal: &str, pid: &impl ToString) {
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// The one private sandbox, for one test at a time: `NameNode`, `DataNode` and metastore in
+/// processes of their own, two hosts.
+fn private() -> Arc<Mutex<Private>> {
+    static SLOT: Mutex<Weak<Mutex<Private>>> = Mutex::new(Weak::new());
+    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.upgrade().unwrap_or_else(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let sandbox = Sandbox::open(&folder).unwrap();
+        sandbox.down(&quiet).unwrap();
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        let made = Arc::new(Mutex::new(Private(sandbox)));
+        *slot = Arc::downgrade(&made);
+        made
+    })
+}
+
+/// Whatever a test before has left of the servers, they are all up.
+fn alone(world: &Mutex<Private>) -> MutexGuard<'_, Private> {
+    let world = world.lock().unwrap_or_else(PoisonError::into_inner);
+    let options = UpOptions {
+        with: vec![Service::Metastore, Service::Hosts],
+        hosts: 2,
+        split_datanode: true,
+        split_metastore: true,
+    };
+    world.0.up(&options, &quiet).unwrap();
+    world
+}
+
+impl Private {
+    fn seed(&self, user: &str, files: usize) {
+        let options = SeedOptions {
+            files,
+            ..SeedOptions::default()
+        };
+        self.0.seed(user, &options).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.config_path()
+    }
+
+    #[track_caller]
+    fn hdfs(&self, arguments: &[&str]) -> String {
+        let output = self.0.hdfs(None, arguments).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn in_hdfs(&self, path: &str) -> bool {
+        let test = self.0.hdfs(None, &["dfs", "-test", "-e", path]).unwrap();
+        test.status.success()
+    }
+
+    fn signal(&self, server: &str, signal: &str) {
+        let servers = self.0.status().unwrap().servers;
+        let found = servers.iter().find(|found| found.name == server).unwrap();
+        send(signal, &found.pid);
+    }
+
+    /// kill -9.
+    fn kill(&self, server: &str) {
+        self.signal(server, "-KILL");
+    }
+
+    #[track_caller]
+    fn on_host(&self, host: &str, script: &str) -> String {
+        let output = self
+            .0
+            .ssh(host, &format!("sudo -n bash -c '{script}'"))
+            .unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn start(&self, server: &str) {
+        self.0.start_server(server, &quiet).unwrap();
+    }
+
+    /// Goes on with the plan after the fault, to the end.
+    #[track_caller]
+    fn goes_on(&self, user: &str, plan: &str) {
+        run(&self.config(), plan).expect(0);
+        clean(&self.config(), user);
+        assert!(self.in_hdfs(&format!("{ARCHIVE}/{user}/.opsweek/complete.json")));
+        assert!(!self.in_hdfs(&format!("/user/{user}")));
+    }
+}
+
+#[test]
+fn a_namenode_killed_in_the_middle_of_a_chown() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvischown";
+    world.seed(user, 20_000);
+    let plan = planned(&world.config(), user);
+
+    let ran = run_until(
+        &world.config(),
+        &plan,
+        &[("START own-archive", &|_| {
+            world.kill("hdfs");
+        })],
+    )
+    .expect(UNSEEN);
+    assert!(ran.stderr.contains("own-archive"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+    let looked = Ran::from(offboard_with(&world.config()).arg(user).output().unwrap()).expect(7);
+    assert!(
+        looked.stdout.contains("NOT looked at: hdfs"),
+        "{}",
+        looked.stdout
+    );
+
+    world.start("hdfs");
+    world.goes_on(user, &plan);
+    let mine = "hdfs:analytics-privatedata-users";
+    let archive = format!("{ARCHIVE}/{user}");
+    let owners = world.hdfs(&["dfs", "-stat", "%u:%g", &archive]);
+    assert_eq!(owners.trim(), mine);
+    let listed = world.hdfs(&["dfs", "-ls", "-R", &archive]);
+    let wrong: Vec<&str> = listed
+        .lines()
+        .filter(|line| !line.contains(&mine.replace(':', " ")))
+        .collect();
+    assert_eq!(wrong, [""; 0]);
+    assert!(listed.lines().count() > 20_000);
+}
+
+#[test]
+fn a_namenode_that_comes_back_is_waited_for() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elviswait";
+    world.seed(user, 20_000);
+    let plan = planned(&world.config(), user);
+    run_until(
+        &world.config(),
+        &plan,
+        &[("START own-archive", &|_| {
+            world.kill("hdfs");
+            world.start("hdfs");
+        })],
+    )
+    .expect(0);
+    clean(&world.config(), user);
+}
+
+#[test]
+fn safe_mode_is_named_and_nothing_is_changed() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvissafe";
+    world.seed(user, 10);
+    let plan = planned(&world.config(), user);
+    world.hdfs(&["dfsadmin", "-safemode", "enter"]);
+    let ran = run(&world.config(), &plan).expect(1);
+    assert!(ran.stderr.contains("safe mode"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+    world.hdfs(&["dfsadmin", "-safemode", "leave"]);
+    assert!(world.in_hdfs(&format!("/user/{user}")));
+    world.goes_on(user, &plan);
+}
+
+#[test]
+fn a_datanode_lost_while_a_tarball_streams() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvisdata";
+    world.seed(user, 10);
+    let host = &world.0.hosts()[0].name;
+    world.on_host(
+        host,
+        &format!(
+            "head -c 300M /dev/urandom > /home/{user}/noise; chown {user}: /home/{user}/noise"
+        ),
+    );
+    let plan = planned(&world.config(), user);
+    let start = format!("START collect-{host}");
+    let ran = run_until(
+        &world.config(),
+        &plan,
+        &[(&start, &|_| world.kill("datanode"))],
+    )
+    .expect(UNSEEN);
+    assert!(
+        ran.stderr.contains(&format!("collect-{host}")),
+        "{}",
+        ran.stderr
+    );
+    let kept = world.on_host(host, &format!("stat -c %s /home/{user}/noise"));
+    assert_eq!(kept, "314572800\n");
+
+    world.start("datanode");
+    world.goes_on(user, &plan);
+    let tarballs = world.hdfs(&["dfs", "-ls", &format!("{ARCHIVE}/{user}/.opsweek/hosts")]);
+    assert!(
+        !tarballs.contains("_COPYING_") && !tarballs.contains(".part"),
+        "{tarballs}"
+    );
+}
+
+#[test]
+fn a_metastore_that_dies_in_the_middle() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvishive";
+    world.seed(user, 10);
+    let plan = planned(&world.config(), user);
+    let ran = run_until(
+        &world.config(),
+        &plan,
+        &[("START move-database", &|_| {
+            world.kill("metastore");
+        })],
+    )
+    .expect(UNSEEN);
+    assert!(ran.stderr.contains("metastore"), "{}", ran.stderr);
+    world.start("metastore");
+    world.goes_on(user, &plan);
+    let databases = format!("SELECT NAME FROM DBS WHERE NAME = '{user}'");
+    assert_eq!(world.0.metastore_sql(&databases).unwrap().len(), 0);
+}
+
+#[test]
+fn a_quota_that_is_exceeded_is_named() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvisquota";
+    world.seed(user, 50);
+    let plan = planned(&world.config(), user);
+    let count = world.hdfs(&["dfs", "-count", ARCHIVE]);
+    let numbers: Vec<u64> = count
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let room = (numbers[0] + numbers[1] + 10).to_string();
+    world.hdfs(&["dfsadmin", "-setQuota", &room, ARCHIVE]);
+    let ran = run(&world.config(), &plan);
+    world.hdfs(&["dfsadmin", "-clrQuota", ARCHIVE]);
+    let ran = ran.expect(6);
+    assert!(ran.stderr.contains("quota"), "{}", ran.stderr);
+    assert!(world.in_hdfs(&format!("/user/{user}")));
+    world.goes_on(user, &plan);
+}
+
+#[test]
+fn a_plan_for_another_cluster_does_not_run() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvisother";
+    world.seed(user, 10);
+    let plan = planned(&world.config(), user);
+    // The same configuration, but for HDFS: that of the sandbox that all tests share.
+    let here = std::fs::read_to_string(world.config()).unwrap();
+    let there = std::fs::read_to_string(crate::support::sandbox().config_path()).unwrap();
+    let section = |text: &str| {
+        let start = text.find("[hdfs]").unwrap();
+        let length = text[start + 1..].find("\n[").unwrap();
+        text[start..=start + length].to_owned()
+    };
+    let config = crate::support::scratch("another-cluster.toml");
+    std::fs::write(&config, here.replace(&section(&here), &section(&there))).unwrap();
+    let ran = run(&config, &plan).expect(4);
+    assert!(ran.stderr.contains("hdfs"), "{}", ran.stderr);
+    assert!(world.in_hdfs(&format!("/user/{user}")));
+    world.goes_on(user, &plan);
+}
+
+#[test]
+fn a_host_whose_disks_are_full_is_archived_all_the_same() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvisfull";
+    world.seed(user, 10);
+    let host = &world.0.hosts()[0].name;
+    let full = world.on_host(
+        host,
+        &format!(
+            "cp -a /home/{user} /root/kept; \
+             for place in /home /tmp; do mount -t tmpfs -o size=1m tmpfs $place; done; \
+             cp -a /root/kept /home/{user}; chmod 1777 /tmp; \
+             cat /dev/zero > /home/filler; cat /dev/zero > /tmp/filler; \
+             df --output=pcent /home /tmp | tail -n 2"
+        ),
+    );
+    assert_eq!(full, "100%\n100%\n");
+    let plan = planned(&world.config(), user);
+    let ran = run(&world.config(), &plan);
+    let looked = offboard_with(&world.config()).arg(user).output().unwrap();
+    let left = world.on_host(
+        host,
+        &format!("ls -d /home/*{user}*; umount /home /tmp; rm -rf /root/kept /home/{user}"),
+    );
+    ran.expect(0);
+    Ran::from(looked).expect(0);
+    assert_eq!(left, "");
+}
+
+#[test]
+fn a_second_interrupt_ends_at_once_what_the_first_could_not() {
+    let world = private();
+    let world = alone(&world);
+    let user = "elvistwice";
+    world.seed(user, 20_000);
+    let plan = planned(&world.config(), user);
+    let interrupt = |child: &Child| send("-INT", &child.id());
+    let ran = run_until(
+        &world.config(),
+        &plan,
+        &[
+            ("START own-archive", &|child| {
+                // Now no call is answered any more, and no safe point is near.
+                world.signal("hdfs", "-STOP");
+                interrupt(child);
+            }),
+            ("stopping at the next safe point", &interrupt),
+        ],
+    );
+    world.signal("hdfs", "-CONT");
+    ran.expect(130);
+    world.goes_on(user, &plan);
+}
