@@ -7,6 +7,10 @@
     reason = "a test fails by a panic, in its helpers too"
 )]
 
+<<<<<<< HEAD
 mod newwiki;
+=======
+mod db_sync;
+>>>>>>> dsproc
 mod offboard;
 mod support;

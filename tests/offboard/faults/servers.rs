@@ -308,15 +308,16 @@ fn a_host_whose_disks_are_full_is_archived_all_the_same() {
     let world = alone(&world);
     let user = "elvisfull";
     world.seed(user, 10);
-    let host = &world.0.hosts()[0].name;
+    let host = &world.0.hosts()[1].name;
+    let home = format!("/srv/home/{user}");
     let full = world.on_host(
         host,
         &format!(
-            "cp -a /home/{user} /root/kept; \
-             for place in /home /tmp; do mount -t tmpfs -o size=1m tmpfs $place; done; \
-             cp -a /root/kept /home/{user}; chmod 1777 /tmp; \
-             cat /dev/zero > /home/filler; cat /dev/zero > /tmp/filler; \
-             df --output=pcent /home /tmp | tail -n 2"
+            "cp -a {home} /root/kept; \
+             for place in /srv/home /tmp; do mount -t tmpfs -o size=1m tmpfs $place; done; \
+             cp -a /root/kept {home}; chmod 1777 /tmp; \
+             cat /dev/zero > /srv/home/filler; cat /dev/zero > /tmp/filler; \
+             df --output=pcent /srv/home /tmp | tail -n 2"
         ),
     );
     assert_eq!(full, "100%\n100%\n");
@@ -325,7 +326,7 @@ fn a_host_whose_disks_are_full_is_archived_all_the_same() {
     let looked = offboard_with(&world.config()).arg(user).output().unwrap();
     let left = world.on_host(
         host,
-        &format!("ls -d /home/*{user}*; umount /home /tmp; rm -rf /root/kept /home/{user}"),
+        &format!("ls -d /srv/home/*{user}*; umount /srv/home /tmp; rm -rf /root/kept {home}"),
     );
     ran.expect(0);
     Ran::from(looked).expect(0);

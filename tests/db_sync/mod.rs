@@ -1,0 +1,91 @@
+//! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
+
+mod crash;
+mod refuse;
+mod sync;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use opsweek_sandbox::Size;
+
+use crate::support::{Ran, sandbox, scratch};
+
+/// Superset's databases, one test at a time, as they are after the first start.
+fn fresh() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    sandbox().seed_superset(Size(500_000)).unwrap();
+    one
+}
+
+/// `db-sync` with the given configuration, no terminal, and nothing of this process's
+/// environment that could steer it.
+fn command(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_db-sync"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("OPSWEEK_CONFIG", config)
+        .stdin(Stdio::null());
+    command
+}
+
+fn db_sync<const N: usize>(arguments: [&str; N]) -> Ran {
+    let mut command = command(&sandbox().config_path());
+    command.args(arguments).output().unwrap().into()
+}
+
+/// The sandbox's configuration, changed, in a file of its own.
+fn config(name: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+    let text = std::fs::read_to_string(sandbox().config_path()).unwrap();
+    let path = scratch(name);
+    std::fs::write(&path, change(text)).unwrap();
+    path
+}
+
+/// What the client prints.
+fn sql(server: &str, statements: &str) -> String {
+    sandbox().mariadb(server, statements).unwrap()
+}
+
+/// What tells old from new and a mix from both, in one statement.
+const SEEN: &str = "SELECT CONCAT_WS(' ', (SELECT COUNT(*) FROM superset_staging.slices), \
+                    (SELECT COUNT(*) FROM superset_staging.dashboards), \
+                    (SELECT COUNT(*) FROM superset_staging.logs), \
+                    (SELECT COUNT(*) FROM superset_staging.report_schedule), \
+                    (SELECT MD5(GROUP_CONCAT(password ORDER BY id)) FROM superset_staging.dbs))";
+
+fn seen(server: &str) -> String {
+    sql(server, SEEN).trim().to_owned()
+}
+
+/// The checksum of every table of a database.
+fn checksums(server: &str, database: &str) -> String {
+    let tables = sql(
+        server,
+        &format!(
+            "SELECT CONCAT('`', TABLE_SCHEMA, '`.`', TABLE_NAME, '`') \
+             FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"
+        ),
+    );
+    let tables: Vec<&str> = tables.lines().collect();
+    assert!(tables.len() > 50, "{tables:?}");
+    sql(server, &format!("CHECKSUM TABLE {}", tables.join(", ")))
+}
+
+/// Events of the binary log that name production.
+fn events_about_production() -> usize {
+    let logs = sql("metadata", "SHOW BINARY LOGS");
+    let files = logs.lines().filter_map(|line| line.split('\t').next());
+    let events = files.map(|file| {
+        let events = sql("metadata", &format!("SHOW BINLOG EVENTS IN '{file}'"));
+        events
+            .lines()
+            .filter(|event| event.contains("superset_production"))
+            .count()
+    });
+    events.sum()
+}

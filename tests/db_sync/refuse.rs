@@ -1,0 +1,110 @@
+//! What is refused, with staging as it was.
+
+use super::{command, config, db_sync, fresh, seen, sql};
+use crate::support::{Ran, sandbox, scratch};
+
+#[test]
+fn a_wrong_key_is_noticed_before_anything_is_changed() {
+    let _one = fresh();
+    let old = seen("metadata");
+    let key = scratch("wrong.key");
+    std::fs::write(&key, "another key\n").unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let config = config("wrong-key.toml", |text| {
+        let right = sandbox().dir().join("secrets/superset_production.key");
+        text.replace(right.to_str().unwrap(), key.to_str().unwrap())
+    });
+    let ran = command(&config)
+        .args(["prod-to-staging", "--yes"])
+        .output()
+        .unwrap();
+    let ran = Ran::from(ran).expect(8);
+    assert!(
+        ran.stderr
+            .contains("secrets of metadata:superset_production do not open")
+    );
+    assert!(!ran.stderr.contains("another key") && !ran.stdout.contains("another key"));
+    assert_eq!(seen("metadata"), old);
+    assert_eq!(
+        sql("metadata", "SHOW DATABASES LIKE 'superset\\_staging\\_%'"),
+        ""
+    );
+}
+
+#[test]
+fn two_runs_at_once_are_refused() {
+    let _one = fresh();
+    let mut holder = sandbox().mariadb_command("metadata").unwrap();
+    let mut holder = holder
+        .args([
+            "-e",
+            "SELECT GET_LOCK('opsweek:superset_staging', 0); SELECT SLEEP(60)",
+        ])
+        .spawn()
+        .unwrap();
+    while sql(
+        "metadata",
+        "SELECT IS_USED_LOCK('opsweek:superset_staging') IS NULL",
+    )
+    .trim()
+        != "0"
+    {
+        std::thread::yield_now();
+    }
+    let ran = db_sync(["prod-to-staging", "--yes"]).expect(1);
+    assert!(
+        ran.stderr.contains("another run is at work"),
+        "{}",
+        ran.stderr
+    );
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[test]
+fn a_target_that_is_not_stagings_is_refused() {
+    let _one = fresh();
+    let turned = config("turned.toml", |text| {
+        text.replace("\"superset_staging\"", "\"superset_other\"")
+            .replace("\"superset_production\"", "\"superset_staging\"")
+            .replace("\"superset_other\"", "\"superset_production\"")
+    });
+    let ran = command(&turned).args(["prod-to-staging", "--yes"]).output();
+    let ran = Ran::from(ran.unwrap()).expect(8);
+    assert!(ran.stderr.contains("production's name"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_view_in_staging_is_refused_by_name() {
+    let _one = fresh();
+    sql(
+        "metadata",
+        "CREATE VIEW superset_staging.charts AS SELECT id FROM superset_staging.slices",
+    );
+    let ran = db_sync(["prod-to-staging", "--yes"]).expect(8);
+    assert!(ran.stderr.contains("charts is a view"), "{}", ran.stderr);
+}
+
+#[test]
+fn missing_privileges_are_named_as_statements() {
+    let _one = fresh();
+    let revoke = "ON `superset\\_staging\\_new`.* FROM dbsync@localhost";
+    sql("metadata", &format!("REVOKE DROP {revoke}"));
+    let ran = db_sync(["prod-to-staging", "--yes"]);
+    let grant = "GRANT DROP ON `superset\\_staging\\_new`.* TO 'dbsync'@'localhost';";
+    sql("metadata", grant);
+    let ran = ran.expect(8);
+    assert!(ran.stderr.contains(grant), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_no_copy_of_ours_is_never_cleared() {
+    let _one = fresh();
+    sql(
+        "metadata",
+        "CREATE DATABASE superset_staging_new; CREATE TABLE superset_staging_new.kept (id INT)",
+    );
+    let ran = db_sync(["prod-to-staging", "--yes"]).expect(8);
+    assert!(ran.stderr.contains("no copy of ours"), "{}", ran.stderr);
+    sql("metadata", "SELECT * FROM superset_staging_new.kept");
+}
