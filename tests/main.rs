@@ -7,10 +7,7 @@
     reason = "a test fails by a panic, in its helpers too"
 )]
 
-<<<<<<< HEAD
-mod newwiki;
-=======
 mod db_sync;
->>>>>>> dsproc
+mod newwiki;
 mod offboard;
 mod support;
