@@ -4,8 +4,8 @@
 //! `report` and `plan` (pure: no I/O, no clock). The command line that drives them is the
 //! same for all.
 
-pub mod newwiki;
 pub mod db_sync;
+pub mod newwiki;
 pub mod offboard;
 
 use std::collections::BTreeMap;

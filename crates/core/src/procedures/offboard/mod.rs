@@ -52,6 +52,7 @@ pub enum Homes {
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Request {
     /// The user.
     pub user: UserName,

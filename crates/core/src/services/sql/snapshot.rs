@@ -78,15 +78,14 @@ pub async fn take(
     let mut held = None;
     let mut shared = false;
     if opened.len() > 1 && !tables.is_empty() {
-        let lock = match mode {
-            Mode::GlobalLock => "FLUSH TABLES WITH READ LOCK".to_owned(),
-            _ => {
-                let tables: Vec<_> = tables
-                    .iter()
-                    .map(|table| format!("{} READ", qualified(database, table)))
-                    .collect();
-                format!("LOCK TABLES {}", tables.join(", "))
-            }
+        let lock = if mode == Mode::GlobalLock {
+            "FLUSH TABLES WITH READ LOCK".to_owned()
+        } else {
+            let tables: Vec<_> = tables
+                .iter()
+                .map(|table| format!("{} READ", qualified(database, table)))
+                .collect();
+            format!("LOCK TABLES {}", tables.join(", "))
         };
         let task = (mode, about.as_str(), cancel);
         match together(server, &mut opened, &lock, task, &mut held).await {
@@ -171,8 +170,7 @@ async fn together(
         }
         tries -= 1;
         let begun = Instant::now();
-        let locked = locker.execute(about, lock, ()).await;
-        if let Err(error) = locked {
+        if let Err(error) = locker.execute(about, lock, ()).await {
             if !is_denied(&error) {
                 *held = (*held).max(Some(begun.elapsed()));
             }
