@@ -1,4 +1,9 @@
 //! Databases copied on real `MariaDB` servers, one a test, over its socket.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod moment;
 mod server;
@@ -121,10 +126,10 @@ async fn a_copy_takes_its_place_and_goes_back() {
     assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
     reader.close().await;
 
-    let moved = rename(&mut connection, &moves, patience, &token)
+    let renamed = rename(&mut connection, &moves, patience, &token)
         .await
         .unwrap();
-    assert_eq!(moved, 6);
+    assert_eq!(renamed, 6);
     assert_eq!(mariadb.sql("SELECT COUNT(*) FROM staging.a_child"), "3\n");
     assert!(mariadb.refuses("INSERT INTO staging.a_child VALUES (9, 77)"));
     let Contents::Copy(marker) = contents(&mut connection, "staging").await.unwrap() else {

@@ -177,8 +177,8 @@ fn literal((kind, literals): (&str, &[&str]), (choice, bytes): &(u8, Vec<u8>)) -
     match kind {
         _ if choice % 5 == 0 => "NULL".to_owned(),
         "longblob" | "varbinary(50)" => format!("x'{}'", &hex[1..]),
-        "bit(64)" => format!("0x0{:.15}", hex),
-        "double" | "float" => format!("{}e{}", i64::from(hex.len() as u32) * 7919, choice % 37),
+        "bit(64)" => format!("0x0{hex:.15}"),
+        "double" | "float" => format!("{}e{}", hex.len() * 7919, choice % 37),
         "varchar(50) CHARACTER SET latin1" => format!("CONVERT(x'{}' USING latin1)", &hex[1..]),
         _ => literals[choice % literals.len()].to_owned(),
     }
