@@ -60,6 +60,6 @@ fn a_kill_at_any_step_is_gone_on_from() {
     let stat = stage.git(&["diff", "--numstat", "master"]);
     assert_eq!(stat, format!("1\t0\t{GROUPED}\n1\t0\t{ALLOWLIST}"));
     let path = format!("{}/allowlist.tsv", stage.table());
-    assert_eq!(stage.hdfs(&["-cat", &path]), stage.read(ALLOWLIST));
+    assert_eq!(Stage::hdfs(&["-cat", &path]), stage.read(ALLOWLIST));
     assert_eq!(stage.listed().len(), 1);
 }

@@ -49,9 +49,9 @@ impl Stage {
     pub(crate) fn with_hdfs(name: &'static str) -> Self {
         let stage = Self::new(name);
         let allowlist = stage.refinery.checkout().join(ALLOWLIST);
-        stage.hdfs(&["-rm", "-r", "-f", &stage.root()]);
-        stage.hdfs(&["-mkdir", "-p", &stage.table()]);
-        stage.hdfs(&["-put", &allowlist.display().to_string(), &stage.table()]);
+        Self::hdfs(&["-rm", "-r", "-f", &stage.root()]);
+        Self::hdfs(&["-mkdir", "-p", &stage.table()]);
+        Self::hdfs(&["-put", &allowlist.display().to_string(), &stage.table()]);
         stage
     }
 
@@ -160,7 +160,7 @@ impl Stage {
     }
 
     /// What `hdfs dfs` prints.
-    pub(crate) fn hdfs(&self, arguments: &[&str]) -> String {
+    pub(crate) fn hdfs(arguments: &[&str]) -> String {
         // A JVM each: one at a time is quicker.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +172,7 @@ impl Stage {
 
     /// The listing of the table's folder: modes and names.
     pub(crate) fn listed(&self) -> Vec<(String, String)> {
-        let text = self.hdfs(&["-ls", &self.table()]);
+        let text = Self::hdfs(&["-ls", &self.table()]);
         let lines = text.lines().filter(|line| line.contains(&self.table()));
         lines
             .map(|line| {

@@ -20,21 +20,21 @@ fn the_new_list_takes_the_old_ones_place() {
     let stage = Stage::with_hdfs("sync");
     let path = format!("{}/allowlist.tsv", stage.table());
     let old = stage.read(ALLOWLIST);
-    stage.hdfs(&["-chmod", "600", &path]);
+    Stage::hdfs(&["-chmod", "600", &path]);
     stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(0);
     let new = stage.read(ALLOWLIST);
     assert_ne!(old, new);
-    assert_eq!(stage.hdfs(&["-cat", &path]), new);
+    assert_eq!(Stage::hdfs(&["-cat", &path]), new);
     assert_eq!(
-        stage.hdfs(&["-cat", &format!("{}/allowlist-*.tsv", stage.kept())]),
+        Stage::hdfs(&["-cat", &format!("{}/allowlist-*.tsv", stage.kept())]),
         old
     );
     is_alone(&stage);
     // Nothing else is left, the lock neither.
-    let kept = stage.hdfs(&["-ls", &stage.kept()]);
+    let kept = Stage::hdfs(&["-ls", &stage.kept()]);
     assert!(!kept.contains("lock"), "{kept}");
     stage.run(&["--sync-hdfs", "--yes"]).expect(0);
-    assert_eq!(stage.hdfs(&["-ls", &stage.kept()]), kept);
+    assert_eq!(Stage::hdfs(&["-ls", &stage.kept()]), kept);
 }
 
 #[test]
@@ -44,13 +44,13 @@ fn rows_that_only_hdfs_has_are_shown_and_stay() {
     let theirs = stage.read(ALLOWLIST) + "project\tzzz.wikipedia\t2026-11-20 00:00:00\n";
     let local = stage.file("theirs.tsv");
     fs::write(&local, &theirs).unwrap();
-    stage.hdfs(&["-put", "-f", &local.display().to_string(), &path]);
+    Stage::hdfs(&["-put", "-f", &local.display().to_string(), &path]);
     let before = stage.state();
     let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(4);
     assert!(ran.stderr.contains("zzz.wikipedia"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
     assert_eq!(stage.state(), before);
-    assert_eq!(stage.hdfs(&["-cat", &path]), theirs);
+    assert_eq!(Stage::hdfs(&["-cat", &path]), theirs);
 }
 
 #[test]
@@ -66,12 +66,12 @@ fn another_visible_file_is_a_drift() {
         format!("{}/_copy", stage.table()),
         format!("{}/copy", stage.table()),
     );
-    stage.hdfs(&["-put", &local, &hidden]);
+    Stage::hdfs(&["-put", &local, &hidden]);
     let plan = stage.file("plan.json").display().to_string();
     stage
         .run(&["azywiki", "--sync-hdfs", "--save-plan", &plan])
         .expect(3);
-    stage.hdfs(&["-mv", &hidden, &copy]);
+    Stage::hdfs(&["-mv", &hidden, &copy]);
     let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(4);
     assert!(ran.stderr.contains("allowlist.tsv, copy"), "{}", ran.stderr);
     // A plan that was made before finds it as well.
@@ -84,10 +84,10 @@ fn another_visible_file_is_a_drift() {
         ran.stdout
     );
     assert_eq!(
-        stage.hdfs(&["-cat", &format!("{}/allowlist.tsv", stage.table())]),
+        Stage::hdfs(&["-cat", &format!("{}/allowlist.tsv", stage.table())]),
         old
     );
-    stage.hdfs(&["-rm", "-skipTrash", &copy]);
+    Stage::hdfs(&["-rm", "-skipTrash", &copy]);
     stage.run(&["--plan", &plan, "--yes"]).expect(0);
     is_alone(&stage);
 }
