@@ -1,5 +1,9 @@
 //! Lookups on the sandbox's name server.
-#![expect(clippy::expect_used, reason = "a test panics when it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test panics when it fails"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};

@@ -258,7 +258,11 @@ async fn survives(options: &[&str], method: &str) {
         assert_eq!(format!("{:?}", done.method), method);
         for (at, plan) in plans.iter().enumerate() {
             let differing = mariadb.sql(&differing(&format!("t{at}"), plan));
-            assert_eq!(differing.trim().trim_end_matches(['0', '.']), "", "{plan:?}");
+            assert_eq!(
+                differing.trim().trim_end_matches(['0', '.']),
+                "",
+                "{plan:?}"
+            );
         }
     }
 }
