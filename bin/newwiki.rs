@@ -1,6 +1,9 @@
 //! `newwiki`: lets new wikis into the pageview allowlist and the list of wikis that sqoop
 //! copies, or takes them out.
 
+#[path = "newwiki/args.rs"]
+mod args;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,82 +11,11 @@ use opsweek_cli::{CliError, Config, Exit, Tool, World};
 use opsweek_core::actions::{self, Action};
 use opsweek_core::engine::Plan;
 use opsweek_core::engine::plan::hex;
-use opsweek_core::procedures::newwiki::names::{self, Date, Name, Project};
+use opsweek_core::procedures::newwiki::names::{Name, Project};
 use opsweek_core::procedures::newwiki::policy::Policy;
 use opsweek_core::procedures::newwiki::{After, Newwiki, Passwords, Request, Target};
 
-/// One of the two files.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Only {
-    /// The pageview allowlist.
-    Allowlist,
-    /// The list of wikis that sqoop copies.
-    Sqoop,
-}
-
-#[derive(clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags are")]
-struct Args {
-    /// Wikis to let in, by the names of their databases: azywiki
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
-    /// The checkout of analytics/refinery; else newwiki.refinery of the configuration
-    #[arg(long, value_name = "DIR")]
-    refinery: Option<PathBuf>,
-    /// The only file that NAME and --drop are about
-    #[arg(long, value_name = "FILE")]
-    only: Option<Only>,
-    /// The date of new allowlist rows; else today in UTC
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = names::date)]
-    date: Option<Date>,
-    /// A value to add to the allowlist: azy.wikipedia. May be given several times
-    #[arg(long, value_name = "PROJECT")]
-    project: Vec<String>,
-    /// A wiki to take out of both files. May be given several times
-    #[arg(long, value_name = "NAME")]
-    drop: Vec<String>,
-    /// A value to take out of the allowlist. May be given several times
-    #[arg(long, value_name = "VALUE")]
-    drop_project: Vec<String>,
-    /// Mend what is wrong in the files, as a step of its own
-    #[arg(long)]
-    fix_lint: bool,
-    /// Change nothing; compare the lists of wikis, both files and both replicas
-    #[arg(
-        long,
-        conflicts_with_all = ["names", "project", "drop", "drop_project", "fix_lint", "date"]
-    )]
-    audit: bool,
-    /// Edit the files and leave them for somebody to commit
-    #[arg(long)]
-    no_commit: bool,
-    /// Edit the files and ask nobody: no configuration, lists, replicas or remote are needed,
-    /// and names are checked for their form only. Implies --no-commit
-    #[arg(long, conflicts_with_all = ["audit", "push", "sync_hdfs", "since"])]
-    offline: bool,
-    /// Push the commit for review
-    #[arg(long, conflicts_with = "no_commit")]
-    push: bool,
-    /// Bring the allowlist to HDFS
-    #[arg(long)]
-    sync_hdfs: bool,
-    /// Look at unexpected values from this day on; else the last seven days
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = names::date)]
-    since: Option<Date>,
-}
-
-impl Args {
-    fn is_empty(&self) -> bool {
-        let values = [&self.names, &self.project, &self.drop, &self.drop_project];
-        let flags = [
-            self.fix_lint,
-            self.audit,
-            self.sync_hdfs,
-            self.since.is_some(),
-        ];
-        values.iter().all(|values| values.is_empty()) && !flags.contains(&true)
-    }
-}
+use args::{Args, Only};
 
 struct LettingIn;
 
