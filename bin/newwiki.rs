@@ -15,7 +15,7 @@ use opsweek_core::procedures::newwiki::names::{Name, Project};
 use opsweek_core::procedures::newwiki::policy::Policy;
 use opsweek_core::procedures::newwiki::{After, Newwiki, Passwords, Request, Target};
 
-use args::{Args, Only};
+use args::{Args, Only, folder};
 
 struct LettingIn;
 
@@ -129,21 +129,6 @@ fn passwords(request: &Request, config: &Config<Policy>) -> Result<Passwords, Cl
     let cloud = words.pop().flatten();
     let production = words.pop().flatten();
     Ok(Passwords { production, cloud })
-}
-
-/// The folder, absolute and without links.
-fn folder(path: &Path) -> Result<PathBuf, CliError> {
-    let found = path.canonicalize().and_then(|found| {
-        let is_folder = found.is_dir();
-        is_folder
-            .then_some(found)
-            .ok_or_else(|| std::io::ErrorKind::NotADirectory.into())
-    });
-    found.map_err(|source| {
-        CliError::usage(format!("refinery {}", path.display()))
-            .because(&source)
-            .hint("it is a checkout of analytics/refinery")
-    })
 }
 
 fn wikis(texts: &[String], lists: Option<&Path>) -> Result<Vec<Name>, CliError> {

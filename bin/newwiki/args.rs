@@ -1,7 +1,8 @@
 //! What `newwiki` can be asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use opsweek_cli::CliError;
 use opsweek_core::procedures::newwiki::names::{self, Date};
 
 /// One of the two files.
@@ -76,4 +77,19 @@ impl Args {
         ];
         values.iter().all(|values| values.is_empty()) && !flags.contains(&true)
     }
+}
+
+/// The folder, absolute and without links.
+pub(crate) fn folder(path: &Path) -> Result<PathBuf, CliError> {
+    let found = path.canonicalize().and_then(|found| {
+        let is_folder = found.is_dir();
+        is_folder
+            .then_some(found)
+            .ok_or_else(|| std::io::ErrorKind::NotADirectory.into())
+    });
+    found.map_err(|source| {
+        CliError::usage(format!("refinery {}", path.display()))
+            .because(&source)
+            .hint("it is a checkout of analytics/refinery")
+    })
 }
