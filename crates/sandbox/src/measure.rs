@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::benches::{newwiki, websocket};
+use crate::benches::{newwiki, offboard, websocket};
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
@@ -38,6 +38,12 @@ impl Measured {
     }
 }
 
+/// The middle one of several times.
+pub(crate) fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// A long piece of work on a sandbox that is up.
 struct Entry<T> {
     name: &'static str,
@@ -49,6 +55,10 @@ const BENCHES: &[Entry<Vec<Measured>>] = &[
     Entry {
         name: "newwiki",
         run: newwiki::bench,
+    },
+    Entry {
+        name: "offboard",
+        run: offboard::bench,
     },
     Entry {
         name: "websocket",
@@ -126,6 +136,11 @@ mod tests {
             "unknown thing \"three\", known: one, two"
         );
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Comparisons and long runs that need more than a few lines.
 
 pub(crate) mod newwiki;
+pub(crate) mod offboard;
 pub(crate) mod websocket;
