@@ -70,10 +70,16 @@ impl Hdfs {
     }
 
     /// Whether to make the call that met `error` again, `started` being when it was first made.
+    /// Once patience has run out for one call, no other is patient until the cluster answers.
     pub(super) fn may_repeat(&self, error: &Error, started: Instant) -> bool {
-        error.is_transient()
-            && self.inner.reached.load(Ordering::Relaxed)
-            && started.elapsed() < self.inner.config.patience
+        if !error.is_transient() || !self.inner.reached.load(Ordering::Relaxed) {
+            return false;
+        }
+        let patient = started.elapsed() < self.inner.config.patience;
+        if !patient {
+            self.inner.reached.store(false, Ordering::Relaxed);
+        }
+        patient
     }
 
     /// As [`Hdfs::attempt`], as a task.
@@ -229,5 +235,20 @@ mod tests {
             Error::PermissionDenied { .. }
         ));
         assert_eq!(made.load(Ordering::Relaxed), 1, "a refusal is final");
+    }
+
+    #[tokio::test]
+    async fn patience_runs_out_once_for_all_calls() {
+        let hdfs = client(Duration::from_mins(1));
+        hdfs.inner.reached.store(true, Ordering::Relaxed);
+        let broken = Error::Unreachable {
+            call: Box::new(hdfs.call("stat", "/user/elvis")),
+            source: Detail::of("gone"),
+        };
+        let now = Instant::now();
+        let long_ago = now.checked_sub(hdfs.inner.config.patience).unwrap();
+        assert!(hdfs.may_repeat(&broken, now));
+        assert!(!hdfs.may_repeat(&broken, long_ago));
+        assert!(!hdfs.may_repeat(&broken, now), "all have lost patience");
     }
 }
