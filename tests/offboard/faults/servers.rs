@@ -163,25 +163,6 @@ fn a_namenode_killed_in_the_middle_of_a_chown() {
 }
 
 #[test]
-fn a_namenode_that_comes_back_is_waited_for() {
-    let world = private();
-    let world = alone(&world);
-    let user = "elviswait";
-    world.seed(user, 20_000);
-    let plan = planned(&world.config(), user);
-    run_until(
-        &world.config(),
-        &plan,
-        &[("START own-archive", &|_| {
-            world.kill("hdfs");
-            world.start("hdfs");
-        })],
-    )
-    .expect(0);
-    clean(&world.config(), user);
-}
-
-#[test]
 fn safe_mode_is_named_and_nothing_is_changed() {
     let world = private();
     let world = alone(&world);
