@@ -154,6 +154,8 @@ fn a_namenode_killed_in_the_middle_of_a_chown() {
     let wrong: Vec<&str> = listed
         .lines()
         .filter(|line| line.starts_with("drwx") || line.starts_with("-rw"))
+        // What azy's table has there stays as it was.
+        .filter(|line| !line.contains("/exports/referrers"))
         .filter(|line| {
             let owners: Vec<&str> = line.split_whitespace().skip(2).take(2).collect();
             owners != ["hdfs", "analytics-privatedata-users"]
