@@ -36,6 +36,7 @@
 //!     hosts: Default::default(),
 //!     gaps: Vec::new(),
 //!     world: Default::default(),
+//!     restore: None,
 //! };
 //! assert!(!procedure.report(&found).leftovers);
 //! let heading = Heading { version: "1".into(), now: 1_700_000_000, task: None, reason: None };
