@@ -35,14 +35,35 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What `String(value)` gives for a scalar; `None` for arrays and objects, which name nothing.
-    pub(crate) fn to_text(&self) -> Option<Cow<'_, str>> {
+    /// What `String(value)` gives.
+    pub(crate) fn to_text(&self) -> Cow<'_, str> {
         match self {
-            Value::Null => Some("null".into()),
-            Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
-            Value::Number(value) => Some(ryu_js::Buffer::new().format(*value).to_owned().into()),
-            Value::Text(text) => Some(Cow::Borrowed(text)),
-            Value::Array(_) | Value::Object(_) => None,
+            Value::Null => "null".into(),
+            Value::Bool(value) => if *value { "true" } else { "false" }.into(),
+            Value::Number(value) => ryu_js::Buffer::new().format(*value).to_owned().into(),
+            Value::Text(text) => Cow::Borrowed(text),
+            Value::Array(items) => {
+                let items: Vec<_> = items
+                    .iter()
+                    .map(|item| match item {
+                        Value::Null => "".into(),
+                        item => item.to_text(),
+                    })
+                    .collect();
+                items.join(",").into()
+            }
+            Value::Object(_) => "[object Object]".into(),
+        }
+    }
+
+    /// What `Boolean(value)` gives.
+    pub(crate) fn is_truthy(&self) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::Number(value) => *value != 0.0,
+            Value::Text(text) => !text.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
         }
     }
 
@@ -347,6 +368,24 @@ mod tests {
         assert_eq!(with_id(r#"{"n":1,"id":7}"#), r#"{"id":7,"n":1}"#);
         assert_eq!(with_id(r#"{"a":1,"3":2}"#), r#"{"3":2,"id":"1-0","a":1}"#);
         assert_eq!(with_id("{}"), r#"{"id":"1-0"}"#);
+    }
+
+    #[test]
+    fn becomes_text_and_truth_as_in_javascript() {
+        for (text, expected, truthy) in [
+            ("null", "null", false),
+            ("false", "false", false),
+            ("-0", "0", false),
+            ("4711.0", "4711", true),
+            ("\"\"", "", false),
+            ("\" \"", " ", true),
+            ("[]", "", true),
+            (r#"["a",null,[1,{}]]"#, "a,,1,[object Object]", true),
+        ] {
+            let value = Value::parse(text.as_bytes()).unwrap();
+            assert_eq!(value.to_text(), expected, "{text}");
+            assert_eq!(value.is_truthy(), truthy, "{text}");
+        }
     }
 
     #[test]

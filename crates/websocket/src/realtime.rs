@@ -22,7 +22,7 @@ const CHANNEL: &str = "realtime";
 /// The scope of messages that every socket gets.
 const GLOBAL: &str = "authenticated_global";
 /// How often the subscription is tried out, and how long Redis may take to answer.
-const PROBE: Duration = Duration::from_secs(10);
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Hands messages out for ever. While there is no subscription, there are no sockets either: what
 /// is published then reaches nobody, and browsers poll.

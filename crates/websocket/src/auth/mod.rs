@@ -119,11 +119,11 @@ impl Verifier {
             .ok_or(Denied::Malformed)?;
         let header = decode(header)?;
         let header = Value::parse(&header).map_err(|_| Denied::Malformed)?;
-        let name = header
-            .get("alg")
-            .and_then(Value::to_text)
-            .ok_or(Denied::Malformed)?;
-        let algorithm = Algorithm::parse(&name)
+        let algorithm = match header.get("alg") {
+            Some(Value::Text(name)) => Algorithm::parse(name),
+            _ => None,
+        };
+        let algorithm = algorithm
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or(Denied::Algorithm)?;
         if !self
@@ -168,15 +168,11 @@ fn decode(part: &str) -> Result<Vec<u8>, Denied> {
 
 /// The claim that names the channel, if it is truthy; a number is the same channel as its text.
 fn stream_channel(claims: &Value<'_>, name: &str) -> Result<String, Denied> {
-    match claims.get(name) {
-        Some(Value::Bool(false) | Value::Null) | None => None,
-        Some(Value::Number(number)) if *number == 0.0 => None,
-        Some(value) => value
-            .to_text()
-            .filter(|text| !text.is_empty())
-            .map(Cow::into_owned),
-    }
-    .ok_or(Denied::NoChannel)
+    claims
+        .get(name)
+        .filter(|value| value.is_truthy())
+        .map(|value| value.to_text().into_owned())
+        .ok_or(Denied::NoChannel)
 }
 
 /// The channel of a token of Superset 7, all of whose claims must fit each other.

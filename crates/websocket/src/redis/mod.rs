@@ -403,6 +403,19 @@ impl Commands {
         }
         result
     }
+
+    /// Whether Redis answers within `limit`. A connection on which it doesn't is given up: its
+    /// server may be gone without a word.
+    pub(crate) async fn answers(&self, limit: Duration) -> bool {
+        if let Ok(reply) = timeout(limit, self.query(&cmd("PING"))).await {
+            return reply.is_ok();
+        }
+        // Locked is it by someone who makes a new one.
+        if let Ok(mut slot) = self.connection.try_lock() {
+            *slot = None;
+        }
+        false
+    }
 }
 
 /// Whether Redis answered, but with an error that trying again won't change by itself.

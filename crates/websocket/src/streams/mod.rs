@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 /// Where events are read and what they are turned into.
 pub(crate) struct Streams {
     config: StreamsConfig,
-    pub(crate) commands: Commands,
+    commands: Arc<Commands>,
     link: Arc<Link>,
     prints: RandomState,
     sent: catch_up::Sent,
@@ -41,10 +41,10 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(config: StreamsConfig, link: Arc<Link>) -> Self {
+    pub(crate) fn new(config: StreamsConfig, link: Arc<Link>, commands: Arc<Commands>) -> Self {
         Self {
             config,
-            commands: Commands::new(Arc::clone(&link)),
+            commands,
             link,
             prints: RandomState::new(),
             sent: catch_up::Sent::new(),

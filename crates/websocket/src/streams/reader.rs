@@ -158,7 +158,7 @@ fn hand_out(streams: &Streams, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Soc
     debug!("event {} read, {} bytes", entry.id, entry.data.len());
     match parse(&entry.data) {
         Ok(data) => {
-            let channel = data.get("channel_id").and_then(Value::to_text);
+            let channel = data.get("channel_id").map(Value::to_text);
             let print = || streams.print(&entry.data);
             let encode = || Live {
                 frame: encode(entry, &data),
