@@ -117,7 +117,7 @@ impl Verifier {
             .split_once('.')
             .filter(|(_, rest)| !rest.contains('.'))
             .ok_or(Denied::Malformed)?;
-        let header = decode(header)?;
+        let header = decode_text(header)?;
         let header = Value::parse(&header).map_err(|_| Denied::Malformed)?;
         let algorithm = match header.get("alg") {
             Some(Value::Text(name)) => Algorithm::parse(name),
@@ -133,7 +133,7 @@ impl Verifier {
         {
             return Err(Denied::Signature);
         }
-        let payload = decode(payload)?;
+        let payload = decode_text(payload)?;
         let claims = Value::parse(&payload).map_err(|_| Denied::Malformed)?;
         let time = |name: &'static str| match claims.get(name) {
             None => Ok(None),
@@ -160,10 +160,12 @@ impl Verifier {
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Denied> {
+fn decode_text(part: &str) -> Result<String, Denied> {
     URL_SAFE_NO_PAD
         .decode(part.trim_end_matches('='))
-        .map_err(|_| Denied::Malformed)
+        .ok()
+        .and_then(|text| String::from_utf8(text).ok())
+        .ok_or(Denied::Malformed)
 }
 
 /// The claim that names the channel, if it is truthy; a number is the same channel as its text.
