@@ -77,7 +77,12 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
     runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone()).map_err(ServerError::System)?;
-        serve(loaded.config, stop).await
+        // A task among tasks: the runtime asks the system for news before it goes on with the
+        // future that it blocks on.
+        let server = tokio::spawn(serve(loaded.config, stop));
+        server
+            .await
+            .map_err(|error| ServerError::System(error.into()))?
     })
 }
 
