@@ -168,7 +168,8 @@ fn unexpected(request: &Request, work: &Work<'_>, found: &Inventory) -> Table {
 
 /// Where each wiki stands.
 fn wikis(work: &Work<'_>, found: &Inventory) -> Table {
-    let rows = work.wikis.iter().map(|wiki| row(wiki, found));
+    let listed = Listed::new(found);
+    let rows = work.wikis.iter().map(|wiki| row(wiki, &listed, found));
     Table {
         title: "wikis".to_owned(),
         columns: COLUMNS.into(),
@@ -192,11 +193,28 @@ const SHOWN: usize = 50;
 /// What stands in a column when something is not there.
 const MISSING: &str = "MISSING";
 
+/// The rows of the two files, where these were looked at.
+struct Listed {
+    allowlist: Option<Rows>,
+    grouped: Option<Rows>,
+}
+
+impl Listed {
+    fn new(found: &Inventory) -> Self {
+        let rows = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows| {
+            file.as_ref().map(|file| rows(&file.bytes))
+        };
+        Self {
+            allowlist: rows(&found.allowlist, allowlist::projects),
+            grouped: rows(&found.grouped, grouped::wikis),
+        }
+    }
+}
+
 /// Where the wiki stands. Empty: not looked at.
-fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
-    let in_file = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows, key: &str| {
-        let file = file.as_ref().map(|file| rows(&file.bytes));
-        match file.map(|rows| rows.contains_key(key.as_bytes())) {
+fn row(wiki: &Wiki, listed: &Listed, found: &Inventory) -> Vec<String> {
+    let in_file = |rows: &Option<Rows>, key: &str| {
+        match rows.as_ref().map(|rows| rows.contains_key(key.as_bytes())) {
             None => "",
             Some(true) => "there",
             Some(false) => MISSING,
@@ -216,8 +234,8 @@ fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
         wiki.name.to_string(),
         wiki.project.to_string(),
         wiki.section.clone().unwrap_or_default(),
-        in_file(&found.allowlist, allowlist::projects, wiki.project.as_str()),
-        in_file(&found.grouped, grouped::wikis, wiki.name.as_str()),
+        in_file(&listed.allowlist, wiki.project.as_str()),
+        in_file(&listed.grouped, wiki.name.as_str()),
         ready(replicas.map(|both| &both.production)),
         ready(replicas.map(|both| &both.cloud)),
     ]
@@ -238,22 +256,25 @@ fn audit(found: &Inventory) -> Audit {
     let open = lists
         .open()
         .filter_map(|name| resolve(name, Some(&lists)).ok());
+    let listed = Listed::new(found);
     let missing: Vec<Vec<String>> = open
-        .map(|wiki| row(&wiki, found))
+        .map(|wiki| row(&wiki, &listed, found))
         .filter(|row| row.iter().any(|cell| cell.starts_with(MISSING)))
         .collect();
-    let keys = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows| -> Vec<String> {
-        let rows = file.iter().flat_map(|file| rows(&file.bytes).into_keys());
-        rows.map(|key| text(&key)).collect()
+    let keys = |rows: &Option<Rows>| -> Vec<String> {
+        rows.iter()
+            .flat_map(Rows::keys)
+            .map(|key| text(key))
+            .collect()
     };
     let projects: BTreeSet<String> = lists
         .all
         .iter()
         .map(|name| name.project(lists.special.contains(name)).into())
         .collect();
-    let mut values = keys(&found.allowlist, allowlist::projects);
+    let mut values = keys(&listed.allowlist);
     values.retain(|value| !projects.contains(value));
-    let mut wikis = keys(&found.grouped, grouped::wikis);
+    let mut wikis = keys(&listed.grouped);
     wikis.retain(|wiki| !Name::parse(wiki).is_ok_and(|name| lists.all.contains(&name)));
     let looked = found.lists.is_some();
     let table = |title: &str, columns: Vec<&'static str>, rows: Vec<Vec<String>>| Table {

@@ -3,6 +3,7 @@
 //! Nothing here lets the metastore delete a file: it deletes managed tables wherever they
 //! lie, and believes a table created as external without `EXTERNAL=TRUE` to be managed.
 
+mod backing;
 mod change;
 mod connection;
 mod ddl;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use backing::Backing;
 use connection::{Client, Connection, failed};
 pub use error::Error;
 pub use remake::{DatabaseRecord, FunctionRecord, Likeness, PartitionRecord, TableRecord};
@@ -47,6 +49,8 @@ pub struct Config {
     pub deadline: Duration,
     /// How many connections there may be.
     pub concurrency: usize,
+    /// Its own database, where that may be read.
+    pub backing: Option<Backing>,
 }
 
 /// A client of the metastore. Clones share its connections.
