@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{diff, lines, text};
 use super::inventory::{Inventory, Readiness, TextFile};
-use super::names::{Name, Project, Wiki, resolve};
+use super::names::{Name, Wiki, resolve};
 use super::plan::{OFFLINE, loud, name};
 use super::policy::Policy;
+use super::values::{Meaning, meanings};
 use super::work::{Work, work};
 use super::{Request, allowlist, grouped, live};
 use crate::engine::render::{Document, Table};
@@ -118,40 +119,24 @@ fn in_hdfs(
 
 /// What pageviews brought, and what to make of it.
 fn unexpected(request: &Request, work: &Work<'_>, found: &Inventory) -> Table {
-    let lists = found.lists.clone().unwrap_or_default();
-    let known: BTreeMap<String, &Name> = lists
-        .open()
-        .map(|name| (name.project(lists.special.contains(name)).into(), name))
-        .collect();
-    let file = found.allowlist.as_ref();
-    let listed = file.map(|file| allowlist::projects(&file.bytes));
-    let asked = |value: &str| {
-        let wikis = work.wikis.iter().map(|wiki| wiki.project.as_str());
-        let projects = request.projects.iter().map(Project::as_str);
-        wikis.chain(projects).any(|project| project == value)
-    };
-    let meaning = |field: &str, value: &str| {
-        let is_listed = listed
-            .as_ref()
-            .is_some_and(|listed| listed.contains_key(value.as_bytes()));
-        match known.get(value) {
-            _ if field != "project" => "no project: left out".to_owned(),
-            _ if is_listed => "in the allowlist by now".to_owned(),
-            _ if asked(value) => "asked for".to_owned(),
-            Some(name) => format!("{name}, a wiki: --project {value}"),
-            None => "no wiki: left out".to_owned(),
-        }
-    };
-    let rows = found.unexpected.iter().flatten().map(|one| {
-        vec![
-            one.field.clone(),
-            one.value.clone(),
-            one.views.to_string(),
-            one.first.clone(),
-            one.last.clone(),
-            meaning(&one.field, &one.value),
-        ]
-    });
+    let rows = meanings(request, work, found)
+        .into_iter()
+        .map(|(one, meaning)| {
+            vec![
+                one.field.clone(),
+                one.value.clone(),
+                one.views.to_string(),
+                one.first.clone(),
+                one.last.clone(),
+                match meaning {
+                    Meaning::OtherField => "no project: left out".to_owned(),
+                    Meaning::Listed => "in the allowlist by now".to_owned(),
+                    Meaning::Asked => "asked for".to_owned(),
+                    Meaning::Wiki(name) => format!("{name}, a wiki: --project {}", one.value),
+                    Meaning::Rubbish => "no wiki: left out".to_owned(),
+                },
+            ]
+        });
     Table {
         title: "values of pageviews that the allowlist lacked".to_owned(),
         columns: vec![

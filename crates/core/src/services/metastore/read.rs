@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use thrift::protocol::{TBinaryOutputProtocol, TSerializable};
 use thrift::transport::TBufferChannel;
 
@@ -228,10 +228,10 @@ impl Metastore {
         &self,
         databases: &[&str],
         folders: &[String],
-    ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
+    ) -> BoxStream<'static, Result<Location, Error>> {
         let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
         match self.0.config.backing.clone() {
-            None => self.locations_by_table(databases).left_stream(),
+            None => self.locations_by_table(databases).boxed(),
             Some(backing) => {
                 let (this, folders) = (self.clone(), folders.to_owned());
                 stream::once(async move {
@@ -241,7 +241,7 @@ impl Metastore {
                     Ok::<_, Error>(stream::iter(found.into_iter().map(Ok)))
                 })
                 .try_flatten()
-                .right_stream()
+                .boxed()
             }
         }
     }

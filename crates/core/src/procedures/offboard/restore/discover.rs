@@ -458,7 +458,7 @@ impl Look<'_> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let places = [source.archive.clone()];
         let mut tables = BTreeSet::new();
-        let mut locations = std::pin::pin!(metastore.locations(&names, &places));
+        let mut locations = metastore.locations(&names, &places);
         while let Some(location) = locations.try_next().await? {
             let in_archive = path_of(&location.location).is_some_and(|path| {
                 lies_in(path, &source.archive) && source.origin(path).is_some()
