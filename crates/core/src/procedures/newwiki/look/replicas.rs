@@ -127,14 +127,14 @@ pub(in super::super) async fn identities(
         };
         let said = match side.place(section, &places) {
             Err(fault) => Err(fault),
-            Ok(place) => match servers.get(&(title, place.clone())) {
-                Some(said) => said.clone(),
-                None => {
-                    let said = side.identity(&place, dns.as_ref()).await;
-                    servers.insert((title, place), said.clone());
-                    said
+            Ok(place) => {
+                let server = (title, place);
+                if !servers.contains_key(&server) {
+                    let said = side.identity(&server.1, dns.as_ref()).await;
+                    servers.insert(server.clone(), said);
                 }
-            },
+                servers[&server].clone()
+            }
         };
         match said {
             Ok(identity) => {
