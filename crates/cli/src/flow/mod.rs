@@ -132,8 +132,12 @@ impl<T: Tool> Run<'_, T> {
             self.tell_unfinished(None);
         }
         let inventory = self.look().await?;
-        let report = self.report(&inventory);
+        let mut report = self.report(&inventory);
         self.out.show(&report.document);
+        if self.pick(&inventory)? {
+            report = self.report(&inventory);
+            self.out.show(&report.document);
+        }
         self.out.put("report", &report)?;
         self.out.put("inventory", &inventory)?;
         let found = judge(&report);
@@ -258,6 +262,30 @@ impl<T: Tool> Run<'_, T> {
             let answer = self.choice(flag, &question, default)?;
             self.procedure.answer(flag, answer)?;
         }
+    }
+
+    /// Lets somebody at a terminal, who has seen the report, add to what was asked for.
+    fn pick(&mut self, inventory: &Inventory<T>) -> Result<bool, CliError> {
+        let terminal = &self.shell.terminal;
+        let asks = self.procedure.wants_change()
+            && !self.common.yes
+            && self.out.is_for_people()
+            && terminal.can_ask();
+        let Some(offer) = self.procedure.offer(inventory).filter(|_| asks) else {
+            return Ok(false);
+        };
+        let (values, shown): (Vec<String>, Vec<String>) = offer.choices.into_iter().unzip();
+        let picked = terminal.pick(&offer.question, &shown).map_err(|source| {
+            let what = format!("unanswered: {}", offer.question);
+            CliError::new(Exit::Declined, what).because(&source)
+        })?;
+        let picked: Vec<String> = picked
+            .into_iter()
+            .filter_map(|index| values.get(index).cloned())
+            .collect();
+        let any = !picked.is_empty();
+        self.procedure.pick(picked)?;
+        Ok(any)
     }
 
     fn choice(&self, flag: &str, question: &str, default: String) -> Result<String, CliError> {

@@ -59,6 +59,12 @@ impl Terminal for Paper {
         Ok(answers.lock().unwrap().pop_front().unwrap())
     }
 
+    fn pick(&self, prompt: &str, items: &[String]) -> io::Result<Vec<usize>> {
+        let answer = self.ask(prompt, &items.join(", "))?;
+        let picked = answer.split(' ').filter(|word| !word.is_empty());
+        Ok(picked.map(|word| word.parse().unwrap()).collect())
+    }
+
     fn bars(&self) -> Option<&MultiProgress> {
         None
     }

@@ -56,6 +56,15 @@ pub enum Unplanned {
     },
 }
 
+/// What could be added to what was asked for, now that it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The question: which of them are wanted?
+    pub question: String,
+    /// What is given to [`Procedure::pick`], and what is shown of it.
+    pub choices: Vec<(String, String)>,
+}
+
 /// What a plan's head says that is not in the inventory.
 #[derive(Clone, Debug)]
 pub struct Heading {
@@ -96,6 +105,18 @@ pub trait Procedure: Send + Sync {
 
     /// Takes the answer to [`Unplanned::Needs`].
     fn answer(&mut self, flag: &'static str, value: String) -> Result<(), Refusal>;
+
+    /// What somebody at a terminal is asked to pick from, once the report was shown.
+    fn offer(&self, inventory: &Self::Inventory) -> Option<Offer> {
+        let _ = inventory;
+        None
+    }
+
+    /// Takes what was picked of [`Procedure::offer`]; from now on it was asked for.
+    fn pick(&mut self, picked: Vec<String>) -> Result<(), Refusal> {
+        let _ = picked;
+        Ok(())
+    }
 
     /// Looks. Fails only when nothing at all can be said; what could not be looked at is
     /// part of the inventory.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use thrift::protocol::{TBinaryOutputProtocol, TSerializable};
 use thrift::transport::TBufferChannel;
 
@@ -221,13 +221,36 @@ impl Metastore {
             .collect())
     }
 
-    /// Where all tables of these databases and all their partitions have their files.
+    /// Where tables of these databases and their partitions have their files: at least all
+    /// that lie in one of `folders` (paths without scheme). By SQL where the metastore's own
+    /// database may be read, else table by table.
     pub fn locations(
         &self,
         databases: &[&str],
+        folders: &[String],
+    ) -> BoxStream<'static, Result<Location, Error>> {
+        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
+        match self.0.config.backing.clone() {
+            None => self.locations_by_table(databases).boxed(),
+            Some(backing) => {
+                let (this, folders) = (self.clone(), folders.to_owned());
+                stream::once(async move {
+                    let uuid = this.uuid().await?;
+                    let mut found = backing.locations(&uuid, &folders).await?;
+                    found.retain(|location| databases.contains(&location.database));
+                    Ok::<_, Error>(stream::iter(found.into_iter().map(Ok)))
+                })
+                .try_flatten()
+                .boxed()
+            }
+        }
+    }
+
+    fn locations_by_table(
+        &self,
+        databases: Vec<String>,
     ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
         let concurrency = self.0.config.concurrency.max(1);
-        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
         let this = self.clone();
         stream::iter(databases)
             .map(move |database| {
@@ -343,6 +366,7 @@ mod tests {
             user: "hdfs".into(),
             deadline: Duration::from_secs(1),
             concurrency: 1,
+            backing: None,
         });
         for name in ["", "a\"b", "a'b", "a\\b", "a\nb"] {
             let refused = metastore.tables_owned_by("db", name).await;

@@ -251,7 +251,7 @@ impl Hive<'_> {
         }
         let in_places = |path: &str| places.iter().any(|place| lies_in(path, place));
         let mut found: Vec<Inside> = Vec::new();
-        let mut locations = std::pin::pin!(self.metastore.locations(databases));
+        let mut locations = self.metastore.locations(databases, places);
         while let Some(location) = locations.try_next().await? {
             let Some(path) = path_of(&location.location).filter(|path| in_places(path)) else {
                 continue;

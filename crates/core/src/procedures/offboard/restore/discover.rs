@@ -456,8 +456,9 @@ impl Look<'_> {
     async fn inside(&self, metastore: &Metastore, source: &mut Source) -> Result<(), Failure> {
         let names = metastore.databases().await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let places = [source.archive.clone()];
         let mut tables = BTreeSet::new();
-        let mut locations = std::pin::pin!(metastore.locations(&names));
+        let mut locations = metastore.locations(&names, &places);
         while let Some(location) = locations.try_next().await? {
             let in_archive = path_of(&location.location).is_some_and(|path| {
                 lies_in(path, &source.archive) && source.origin(path).is_some()
