@@ -10,6 +10,7 @@ use opsweek_cli::{CliError, Config, Exit, Tool, World};
 use opsweek_core::actions::Action;
 use opsweek_core::engine::Plan;
 use opsweek_core::procedures::offboard::policy::Policy;
+use opsweek_core::procedures::offboard::scope::Scope;
 use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request};
 
 use args::{Args, HostHomes};
@@ -46,6 +47,11 @@ impl Tool for Offboarding {
             },
             skip_trash: args.skip_trash,
             from: args.from,
+            places: if args.places.is_empty() {
+                Scope::all()
+            } else {
+                args.places.into_iter().collect()
+            },
         };
         procedure(request, config)
     }
@@ -56,8 +62,8 @@ impl Tool for Offboarding {
         procedure(request, config)
     }
 
-    async fn world(_: &Offboard, config: &Config<Policy>) -> Result<World<Self>, CliError> {
-        config.world(config.tool.guard())
+    async fn world(procedure: &Offboard, config: &Config<Policy>) -> Result<World<Self>, CliError> {
+        Ok(procedure.within(config.world(config.tool.guard())?)?)
     }
 }
 

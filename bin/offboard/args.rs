@@ -1,6 +1,7 @@
 //! What `offboard` can be asked for.
 
 use opsweek_core::actions::guard::UserName;
+use opsweek_core::procedures::offboard::scope::Place;
 
 /// What becomes of homes on hosts.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -46,6 +47,10 @@ pub(crate) struct Args {
     /// End left-over processes and lingering services
     #[arg(long, requires = "change")]
     pub(crate) stop_processes: bool,
+    /// The places to look at and deal with: hdfs, hive, hosts; else all. The others are not
+    /// contacted, but for HDFS as the place of archives
+    #[arg(long, value_name = "PLACE,...", value_delimiter = ',')]
+    pub(crate) places: Vec<Place>,
     /// Go on although the user seems to be active
     #[arg(long, requires = "change")]
     pub(crate) even_if_active: bool,

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
-use super::{Request, look};
+use super::{Intent, Request, look};
 use crate::actions::World;
 use crate::actions::host::{self, places::Places};
 use crate::engine::{Cx, Failure, Gap};
@@ -44,7 +44,7 @@ pub(super) async fn discover(
         gaps.push(gap("yarn", None, &failure));
         Vec::new()
     });
-    let hdfs = hdfs.unwrap_or_else(|failure| {
+    let mut hdfs = hdfs.unwrap_or_else(|failure| {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
         None
     });
@@ -55,6 +55,12 @@ pub(super) async fn discover(
             gaps.push(gap("hive", Some("cluster"), &failure));
             None
         });
+    if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
+        && request.intent != Intent::Look
+        && let Err(failure) = look::quotas(client, policy, found, hive.as_ref()).await
+    {
+        gaps.push(gap("hdfs", Some("cluster"), &failure));
+    }
     let (hosts, host_gaps) = hosts?;
     gaps.extend(host_gaps);
     let names: Vec<String> = hosts.keys().cloned().collect();
@@ -64,6 +70,7 @@ pub(super) async fn discover(
         now,
         account,
         applications,
+        places: request.places.clone(),
         hdfs,
         hive,
         hosts,
@@ -121,7 +128,7 @@ async fn hdfs(
 ) -> Result<Option<HdfsFindings>, Failure> {
     match &world.hdfs {
         None => Ok(None),
-        Some(hdfs) => look::hdfs(hdfs, &request.user, policy, cx).await.map(Some),
+        Some(hdfs) => look::hdfs(hdfs, request, policy, cx).await.map(Some),
     }
 }
 

@@ -11,6 +11,7 @@ mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+pub mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::engine::{Cx, Failure, Plan};
 use admins::Admins;
 use inventory::Inventory;
 use policy::Policy;
+use scope::Scope;
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub struct Request {
     pub skip_trash: bool,
     /// The name of the archive to restore, where there are several.
     pub from: Option<String>,
+    /// The places that are looked at and dealt with.
+    pub places: Scope,
 }
 
 impl Request {
@@ -87,6 +91,7 @@ impl Request {
             host_homes: Homes::default(),
             skip_trash: false,
             from: None,
+            places: Scope::all(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Request {
         Ok(Self {
             intent,
             from,
+            places: Scope::without(&plan.unasked),
             ..Self::look(user)
         })
     }
@@ -138,6 +144,11 @@ impl Offboard {
                 "system accounts are never offboarded; the list is offboard.system_accounts",
             );
         }
+        if let Some(refusal) = request.places.fault()
+            && request.intent != Intent::Look
+        {
+            return Err(refusal);
+        }
         if request.new_owner.as_ref() == Some(&request.user) {
             return refuse(
                 format!("--new-owner {} is the user who leaves", request.user),
@@ -149,6 +160,12 @@ impl Offboard {
             policy,
             admins,
         })
+    }
+
+    /// The world without the systems that were not asked for. Refused where one that was is not
+    /// configured.
+    pub fn within(&self, world: World) -> Result<World, Refusal> {
+        self.request.places.within(self.request.intent, world)
     }
 
     /// The file that says who holds the subject's lock.

@@ -42,13 +42,17 @@ impl Hive<'_> {
         let user = self.user.as_str();
         let (own, others): (Vec<&Database>, Vec<&Database>) =
             all.iter().partition(|database| database.owner == user);
-        let home = hdfs.and_then(|hdfs| hdfs.home.as_ref());
+        let home = match hdfs {
+            Some(hdfs) => hdfs.home.as_ref().map(|home| home.tree.path.clone()),
+            // Where it would be: it was not asked for.
+            None => Some(format!("{}/{user}", self.policy.homes)),
+        };
         let mut found = HiveFindings::default();
         for database in &own {
             found.databases.push(self.database(database, &all).await?);
         }
         let places: Vec<&str> = home
-            .map(|home| home.tree.path.as_str())
+            .as_deref()
             .into_iter()
             .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
             .collect();

@@ -2,6 +2,8 @@
 
 mod hdfs;
 mod hive;
+mod quotas;
 
 pub(super) use hdfs::{hdfs, is_archive_of, restored_from};
 pub(super) use hive::Hive;
+pub(super) use quotas::quotas;

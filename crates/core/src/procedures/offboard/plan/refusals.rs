@@ -4,9 +4,10 @@ use super::CLUSTER;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
 use crate::procedures::offboard::inventory::{
-    Account, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
+    Account, Archive, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
 };
 use crate::procedures::offboard::policy::Policy;
+use crate::procedures::offboard::scope::Place;
 use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
@@ -84,6 +85,18 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             refuse(
                 format!("{user} is being restored: {records}"),
                 "finish that first: offboard USER --restore",
+            );
+        }
+        let moved = |archive: &Archive| archive.closed.has(Place::Hdfs);
+        if let Some(home) = hdfs.unmoved.as_ref().filter(|_| !deletes)
+            && !hdfs.begun().is_some_and(moved)
+        {
+            refuse(
+                format!(
+                    "{home} is there, and nothing proves that it was archived: hosts follow it"
+                ),
+                "where HDFS and the metastore are reached, first: \
+                 offboard USER --archive --places hdfs,hive",
             );
         }
         if let Some(archive) = hdfs.begun() {
