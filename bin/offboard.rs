@@ -47,6 +47,8 @@ impl Tool for Offboarding {
             },
             skip_trash: args.skip_trash,
             from: args.from,
+            move_tables: args.move_tables,
+            include: args.include,
             places: if args.places.is_empty() {
                 Scope::all()
             } else {

@@ -1,6 +1,7 @@
 //! What `offboard` can be asked for.
 
 use opsweek_core::actions::guard::UserName;
+use opsweek_core::procedures::offboard::moving::TableMove;
 use opsweek_core::procedures::offboard::scope::Place;
 
 /// What becomes of homes on hosts.
@@ -41,6 +42,17 @@ pub(crate) struct Args {
     /// Point others' tables whose files are inside the user's places to the archive
     #[arg(long, requires = "archive")]
     pub(crate) relocate: bool,
+    /// Move somebody else's table in the user's database to another database first:
+    /// elvis.reports=shared. May be given several times
+    #[arg(
+        long = "move-table",
+        value_name = "TABLE=DATABASE",
+        requires = "change"
+    )]
+    pub(crate) move_tables: Vec<TableMove>,
+    /// Data of the user elsewhere in HDFS that becomes part of the plan. May be given several times
+    #[arg(long, value_name = "PATH", requires = "change")]
+    pub(crate) include: Vec<String>,
     /// What becomes of homes on hosts, if not what becomes of the rest
     #[arg(long, value_name = "WHAT", requires = "change")]
     pub(crate) host_homes: Option<HostHomes>,

@@ -4,6 +4,7 @@ mod archive;
 mod choices;
 mod crash;
 mod delete;
+mod elsewhere;
 mod faults;
 mod places;
 mod refuse;

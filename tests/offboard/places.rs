@@ -46,7 +46,7 @@ fn an_archive_in_two_parts_and_its_way_back() {
 
     let on_hosts = host_trees(user);
     let archive = ["--archive", "--new-owner", "analytics", "--relocate"];
-    run(user, &[&archive, CLUSTER].concat()).expect(0);
+    run(user, &[&archive[..], CLUSTER].concat()).expect(0);
     assert!(!in_hdfs(&home));
     assert_eq!(databases_of(user), Vec::<Vec<String>>::new());
     assert_eq!(host_trees(user), on_hosts);
@@ -58,13 +58,17 @@ fn an_archive_in_two_parts_and_its_way_back() {
     );
     offboard([user]).expect(3);
 
-    run(user, &[&["--archive", "--stop-processes"], HOSTS].concat()).expect(0);
+    run(
+        user,
+        &[&["--archive", "--stop-processes"][..], HOSTS].concat(),
+    )
+    .expect(0);
     assert_eq!(homes(user), Vec::<String>::new());
     offboard([user]).expect(0);
 
-    run(user, &[&["--restore"], HOSTS].concat()).expect(3);
+    run(user, &[&["--restore"][..], HOSTS].concat()).expect(3);
     assert!(!homes(user).is_empty() && !in_hdfs(&home));
-    run(user, &[&["--restore"], CLUSTER].concat()).expect(3);
+    run(user, &[&["--restore"][..], CLUSTER].concat()).expect(3);
     assert!(in_hdfs(&home));
     assert_eq!(databases_of(user), [[user]]);
     // Nothing but the records is left to be dealt with, and for that all must be seen.
@@ -79,13 +83,13 @@ fn a_deletion_in_two_parts_in_either_order() {
     let user = "elvispartly";
     seed(user);
     let task = ["--delete", "--task", "T123456", "--stop-processes"];
-    run(user, &[&task, HOSTS].concat()).expect(0);
+    run(user, &[&task[..], HOSTS].concat()).expect(0);
     assert_eq!(homes(user), Vec::<String>::new());
     assert!(in_hdfs(&format!("/user/{user}")));
     crate::offboard::delete::clear(user);
     run(
         user,
-        &[&task, &["--new-owner", "analytics"], CLUSTER].concat(),
+        &[&task[..], &["--new-owner", "analytics"], CLUSTER].concat(),
     )
     .expect(0);
     assert!(!in_hdfs(&format!("/user/{user}")));

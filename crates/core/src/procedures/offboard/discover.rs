@@ -9,6 +9,7 @@ use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
 use super::{Intent, Request, look};
 use crate::actions::World;
+use crate::actions::guard::lies_in;
 use crate::actions::host::{self, places::Places};
 use crate::engine::{Cx, Failure, Gap};
 use crate::procedures::Identities;
@@ -55,6 +56,15 @@ pub(super) async fn discover(
             gaps.push(gap("hive", Some("cluster"), &failure));
             None
         });
+    // What moves out of the user's databases may lie in the home.
+    let moving = hive.iter().flat_map(|hive| &hive.moving);
+    if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
+        for files in moving.filter_map(|one| one.files.as_ref().and(one.table.data.as_ref())) {
+            if lies_in(&files.path, &home.tree.path) {
+                home.tree.remove(files);
+            }
+        }
+    }
     if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
         && request.intent != Intent::Look
         && let Err(failure) = look::quotas(client, policy, found, hive.as_ref()).await
@@ -146,6 +156,7 @@ async fn hive(
                 metastore,
                 hdfs: world.hdfs.as_ref(),
                 user: &request.user,
+                move_tables: &request.move_tables,
                 policy,
                 cx,
             };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::moving::Moving;
 use super::scope::Scope;
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
@@ -78,6 +79,8 @@ pub struct HdfsFindings {
     pub restoring: Vec<String>,
     /// The home, where HDFS was not asked for and only serves as a target: it stands there.
     pub unmoved: Option<String>,
+    /// Data elsewhere that was asked for, and what is there.
+    pub included: Vec<(String, Option<Found>)>,
     /// The quotas of folders that an archive goes to.
     pub quotas: Vec<Quota>,
     /// What trees weigh that may go there, by path; only where there are quotas.
@@ -117,6 +120,12 @@ pub struct Weight {
 }
 
 impl HdfsFindings {
+    /// The trees elsewhere that are there.
+    pub fn elsewhere(&self) -> impl Iterator<Item = &Tree> {
+        let found = self.included.iter().filter_map(|(_, found)| found.as_ref());
+        found.map(|found| &found.tree)
+    }
+
     /// The archive that was begun and is not complete.
     pub fn begun(&self) -> Option<&Archive> {
         self.archives.iter().find(|archive| !archive.complete)
@@ -214,6 +223,8 @@ pub struct HiveFindings {
     pub elsewhere: Vec<Elsewhere>,
     /// Views outside the user's databases that name one of them.
     pub views: Vec<String>,
+    /// Others' tables that are to leave the user's databases; these are described without them.
+    pub moving: Vec<Moving>,
 }
 
 /// Everything that a look found.

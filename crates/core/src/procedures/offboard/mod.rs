@@ -4,9 +4,11 @@
 
 pub mod admins;
 mod discover;
+mod elsewhere;
 pub mod inventory;
 mod look;
 mod manifest;
+pub mod moving;
 mod plan;
 pub mod policy;
 mod report;
@@ -23,8 +25,9 @@ use crate::actions::{Action, World};
 use crate::engine::{Cx, Failure, Plan};
 use admins::Admins;
 use inventory::Inventory;
+use moving::TableMove;
 use policy::Policy;
-use scope::Scope;
+use scope::{Place, Scope};
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,10 @@ pub struct Request {
     pub from: Option<String>,
     /// The places that are looked at and dealt with.
     pub places: Scope,
+    /// Others' tables in the user's databases that move to another one first.
+    pub move_tables: Vec<TableMove>,
+    /// Data elsewhere in HDFS that becomes part of the plan.
+    pub include: Vec<String>,
 }
 
 impl Request {
@@ -92,6 +99,8 @@ impl Request {
             skip_trash: false,
             from: None,
             places: Scope::all(),
+            move_tables: Vec::new(),
+            include: Vec::new(),
         }
     }
 
@@ -148,6 +157,28 @@ impl Offboard {
             && request.intent != Intent::Look
         {
             return Err(refusal);
+        }
+        if let Some(path) = request.include.first()
+            && !request.places.has(Place::Hdfs)
+        {
+            return refuse(
+                format!("--include {path} without hdfs in --places"),
+                "leave one out",
+            );
+        }
+        if let Some(table) = request.move_tables.first()
+            && !request.places.has(Place::Hive)
+        {
+            let what = format!("--move-table {} without hive in --places", table.id());
+            return refuse(what, "leave one out");
+        }
+        for path in &request.include {
+            if let Some(why) = elsewhere::fault(path, &request.include, &policy) {
+                return refuse(
+                    format!("--include {path}: {why}"),
+                    "it is for data of the user elsewhere, in the folders of offboard.hdfs_roots",
+                );
+            }
         }
         if request.new_owner.as_ref() == Some(&request.user) {
             return refuse(

@@ -122,6 +122,13 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         rows.left
             .push(tree_row("hdfs", "home", &home.tree, Some(home.newest)));
     }
+    for (path, there) in &hdfs.included {
+        let what = "data elsewhere, as asked";
+        rows.left.push(match there {
+            Some(found) => tree_row("hdfs", what, &found.tree, Some(found.newest)),
+            None => row("hdfs", "data elsewhere: NOT THERE", path, ""),
+        });
+    }
     for part in &hdfs.parts {
         rows.kept.push(tree_row(
             "hdfs",
@@ -209,6 +216,12 @@ fn hive(found: &Inventory, rows: &mut Rows) {
                 &table.was.owner,
             ),
         });
+    }
+    for moving in &hive.moving {
+        let what = format!("table {} that moves to {}", moving.table.id(), moving.to);
+        let path = moving.table.location.as_deref().unwrap_or_default();
+        rows.others
+            .push(row("hive", &what, path, &moving.table.was.owner));
     }
     for inside in &hive.inside {
         for path in &inside.paths {

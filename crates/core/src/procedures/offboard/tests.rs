@@ -1,6 +1,7 @@
 //! The planner as tables: what a look found, and what comes of it.
 
 mod delete;
+mod elsewhere;
 mod places;
 mod quotas;
 
@@ -125,6 +126,7 @@ fn everything() -> Inventory {
                 data: None,
             }],
             views: Vec::new(),
+            moving: Vec::new(),
         }),
         hosts: BTreeMap::from([
             ("stat1008".into(), on_host("/home/elvis")),

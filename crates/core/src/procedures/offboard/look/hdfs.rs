@@ -41,6 +41,20 @@ pub(in super::super) async fn hdfs(
         let reserved = format!("{home}/.opsweek");
         found.reserved = hdfs.stat(&reserved).await?.map(|_| reserved);
     }
+    for path in &request.include {
+        let Some(tree) = Tree::look(hdfs, path).await? else {
+            found.included.push((path.clone(), None));
+            continue;
+        };
+        let newest = newest(hdfs, &tree, cx).await?;
+        found.snapshottable.extend(hdfs.snapshottable(path).await?);
+        if hdfs.encrypted(path).await?.unwrap_or_default() {
+            found.encrypted.get_or_insert_with(|| path.clone());
+        }
+        found
+            .included
+            .push((path.clone(), Some(Found { tree, newest })));
+    }
     let begun = found.begun().map(|archive| archive.tree.path.clone());
     for root in found.home.as_ref().map(|_| home).into_iter().chain(begun) {
         for name in &policy.hdfs_rubbish {

@@ -5,8 +5,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::super::inventory::{
     DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
 };
+use super::super::moving::TableMove;
 use super::super::policy::Policy;
 use super::hdfs::newest;
+use super::moving;
 use crate::actions::guard::{UserName, lies_in, path_fault};
 use crate::actions::hdfs::Tree;
 use crate::actions::hive::{DatabaseEvidence, TableEvidence, path_of};
@@ -22,6 +24,7 @@ pub(in super::super) struct Hive<'a> {
     pub(in super::super) metastore: &'a Metastore,
     pub(in super::super) hdfs: Option<&'a Hdfs>,
     pub(in super::super) user: &'a UserName,
+    pub(in super::super) move_tables: &'a [TableMove],
     pub(in super::super) policy: &'a Policy,
     pub(in super::super) cx: &'a Cx,
 }
@@ -51,11 +54,13 @@ impl Hive<'_> {
         for database in &own {
             found.databases.push(self.database(database, &all).await?);
         }
-        let places: Vec<&str> = home
-            .as_deref()
+        let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);
+        let places: Vec<String> = home
             .into_iter()
-            .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
+            .chain(included.map(|tree| tree.path.clone()))
+            .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
+        found.moving = moving::look(self, &mut found.databases, &own, &all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
         for database in &found.databases {
@@ -72,7 +77,8 @@ impl Hive<'_> {
         let begun = hdfs
             .and_then(HdfsFindings::begun)
             .map(|archive| archive.tree.path.as_str());
-        let places: Vec<String> = places.into_iter().chain(begun).map(str::to_owned).collect();
+        let begun = begun.map(str::to_owned);
+        let places: Vec<String> = places.into_iter().chain(begun).collect();
         for (database, count) in found.databases.iter_mut().zip(partitions) {
             database.partitions = count;
         }
@@ -177,7 +183,7 @@ impl Hive<'_> {
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
-        places: &[&str],
+        places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
         let mut count = 0;

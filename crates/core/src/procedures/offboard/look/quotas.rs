@@ -44,13 +44,15 @@ pub(in super::super) async fn quotas(
     let home = found.home.iter().map(|home| &home.tree.path);
     let databases = hive.into_iter().flat_map(|hive| &hive.databases);
     let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
-    for path in home.chain(folders) {
-        if let Some(summary) = hdfs.summary(path).await? {
+    let elsewhere = found.elsewhere().map(|tree| &tree.path);
+    let paths: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
+    for path in paths {
+        if let Some(summary) = hdfs.summary(&path).await? {
             let weight = Weight {
                 names: summary.files + summary.folders,
                 space: summary.bytes_replicated,
             };
-            found.weights.insert(path.clone(), weight);
+            found.weights.insert(path, weight);
         }
     }
     Ok(())

@@ -241,7 +241,14 @@ impl<'a> Planner<'a> {
         let places = &self.request.places;
         let begun = self.found.hdfs.as_ref().and_then(HdfsFindings::begun);
         let goes_on = begun.is_some_and(|archive| !archive.closed.covers(places));
+        self.move_tables(&hive.moving);
+        let included = self
+            .found
+            .hdfs
+            .as_ref()
+            .is_some_and(|hdfs| hdfs.elsewhere().next().is_some());
         if goes_on
+            || included
             || home.is_some()
             || !hive.databases.is_empty()
             || !hive.tables.is_empty()
@@ -253,6 +260,7 @@ impl<'a> Planner<'a> {
             self.record(&hive);
             self.archive_home();
             self.archive_databases(&hive.databases);
+            self.archive_elsewhere();
             if !self.deletes() {
                 self.relocate(&hive.inside);
             }
