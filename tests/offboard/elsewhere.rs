@@ -66,7 +66,7 @@ fn others_tables_move_out_and_data_elsewhere_comes_along_and_back() {
     // Its partition of 2024 lies elsewhere, in a folder that is to go.
     let (refused, _) = plan(user, &moved, 8);
     assert!(
-        refused.stderr.contains("has its files inside"),
+        refused.stderr.contains("outside the table's folder"),
         "{}",
         refused.stderr
     );

@@ -374,11 +374,12 @@ impl Planner<'_> {
         let begun = self.found.hdfs.as_ref().and_then(HdfsFindings::begun);
         let trees = self.found.hdfs.iter().filter_map(|hdfs| hdfs.home.as_ref());
         let databases = self.found.hive.iter().flat_map(|hive| &hive.databases);
+        let elsewhere = self.found.hdfs.iter().flat_map(HdfsFindings::elsewhere);
         let paths = trees
             .chain(databases.filter_map(|database| database.data.as_ref()))
             .filter(|_| !self.deletes())
             .map(|found| &found.tree)
-            .chain(self.found.hdfs.iter().flat_map(HdfsFindings::elsewhere))
+            .chain(elsewhere.filter(|_| !self.deletes()))
             .chain(begun.map(|archive| &archive.tree))
             .map(|tree| tree.files + tree.folders)
             .sum();
