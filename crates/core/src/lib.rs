@@ -20,6 +20,7 @@
 //! use opsweek_core::actions::guard::UserName;
 //! use opsweek_core::procedures::offboard::inventory::{Account, HdfsFindings, Inventory};
 //! use opsweek_core::procedures::offboard::policy::Policy;
+//! use opsweek_core::procedures::offboard::scope::Scope;
 //! use opsweek_core::procedures::offboard::{Intent, Offboard, Request};
 //! use opsweek_core::procedures::{Heading, Procedure};
 //!
@@ -31,6 +32,7 @@
 //!     now: 1_700_000_000,
 //!     account: Account::Absent,
 //!     applications: Vec::new(),
+//!     places: Scope::all(),
 //!     hdfs: Some(HdfsFindings { archive_folder: true, ..HdfsFindings::default() }),
 //!     hive: None,
 //!     hosts: Default::default(),

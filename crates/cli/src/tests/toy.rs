@@ -363,6 +363,7 @@ impl Procedure for Clearing {
             safety: self.safety(),
             world: world.into(),
             coverage: Vec::new(),
+            unasked: Vec::new(),
             notes: Vec::new(),
             waves: ["copy", "remove"]
                 .map(|name| Wave {

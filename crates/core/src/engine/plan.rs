@@ -87,6 +87,9 @@ pub struct Plan<A> {
     pub world: BTreeMap<String, String>,
     /// What could not be looked at.
     pub coverage: Vec<Gap>,
+    /// Places that were not to be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<String>,
     /// What the reader should know beside the steps.
     pub notes: Vec<String>,
     /// The waves, in order.

@@ -200,6 +200,9 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
             .iter()
             .map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why)),
     );
+    if !plan.unasked.is_empty() {
+        notes.push(format!("not asked for: {}", plan.unasked.join(", ")));
+    }
     Document {
         title: plan.title.clone(),
         tables,

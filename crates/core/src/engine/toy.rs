@@ -231,6 +231,7 @@ fn plan(cells: &Cells) -> Plan<Toy> {
         safety: String::new(),
         world: BTreeMap::new(),
         coverage: Vec::new(),
+        unasked: Vec::new(),
         notes: Vec::new(),
         waves: [("move", false), ("copy", false), ("destroy", true)]
             .map(|(name, gate)| Wave {

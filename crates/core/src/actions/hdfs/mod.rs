@@ -56,6 +56,13 @@ impl Tree {
         }))
     }
 
+    /// Takes a tree that lies in it out of its totals.
+    pub fn remove(&mut self, inner: &Self) {
+        self.files = self.files.saturating_sub(inner.files);
+        self.folders = self.folders.saturating_sub(inner.folders);
+        self.bytes = self.bytes.saturating_sub(inner.bytes);
+    }
+
     /// Its size for people.
     pub fn size(&self) -> String {
         format!("{} files, {}", self.files, humane(self.bytes))

@@ -181,6 +181,7 @@ impl Base<'_> {
             safety: self.safety.clone(),
             world: self.inventory.world.clone(),
             coverage: Vec::new(),
+            unasked: Vec::new(),
             notes,
             waves: vec![
                 wave("make the copy", false),

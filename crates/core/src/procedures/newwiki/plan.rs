@@ -75,6 +75,7 @@ pub(super) fn plan(
         safety: policy.digest(),
         world: found.world.clone(),
         coverage: found.gaps.clone(),
+        unasked: Vec::new(),
         notes: notes(request, &work),
         waves: WAVES
             .map(|(name, gate)| Wave {

@@ -7,8 +7,9 @@ use futures::stream::{self, StreamExt};
 use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
-use super::{Request, look};
+use super::{Intent, Request, look};
 use crate::actions::World;
+use crate::actions::guard::lies_in;
 use crate::actions::host::{self, places::Places};
 use crate::engine::{Cx, Failure, Gap};
 use crate::procedures::Identities;
@@ -44,7 +45,7 @@ pub(super) async fn discover(
         gaps.push(gap("yarn", None, &failure));
         Vec::new()
     });
-    let hdfs = hdfs.unwrap_or_else(|failure| {
+    let mut hdfs = hdfs.unwrap_or_else(|failure| {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
         None
     });
@@ -55,6 +56,21 @@ pub(super) async fn discover(
             gaps.push(gap("hive", Some("cluster"), &failure));
             None
         });
+    // What moves out of the user's databases may lie in the home.
+    let moving = hive.iter().flat_map(|hive| &hive.moving);
+    if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
+        for files in moving.filter_map(|one| one.files.as_ref().and(one.table.data.as_ref())) {
+            if lies_in(&files.path, &home.tree.path) {
+                home.tree.remove(files);
+            }
+        }
+    }
+    if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
+        && request.intent != Intent::Look
+        && let Err(failure) = look::quotas(client, policy, found, hive.as_ref()).await
+    {
+        gaps.push(gap("hdfs", Some("cluster"), &failure));
+    }
     let (hosts, host_gaps) = hosts?;
     gaps.extend(host_gaps);
     let names: Vec<String> = hosts.keys().cloned().collect();
@@ -64,6 +80,7 @@ pub(super) async fn discover(
         now,
         account,
         applications,
+        places: request.places.clone(),
         hdfs,
         hive,
         hosts,
@@ -121,7 +138,7 @@ async fn hdfs(
 ) -> Result<Option<HdfsFindings>, Failure> {
     match &world.hdfs {
         None => Ok(None),
-        Some(hdfs) => look::hdfs(hdfs, &request.user, policy, cx).await.map(Some),
+        Some(hdfs) => look::hdfs(hdfs, request, policy, cx).await.map(Some),
     }
 }
 
@@ -139,6 +156,7 @@ async fn hive(
                 metastore,
                 hdfs: world.hdfs.as_ref(),
                 user: &request.user,
+                move_tables: &request.move_tables,
                 policy,
                 cx,
             };

@@ -4,13 +4,16 @@
 
 pub mod admins;
 mod discover;
+mod elsewhere;
 pub mod inventory;
 mod look;
 mod manifest;
+pub mod moving;
 mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+pub mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +25,9 @@ use crate::actions::{Action, World};
 use crate::engine::{Cx, Failure, Plan};
 use admins::Admins;
 use inventory::Inventory;
+use moving::TableMove;
 use policy::Policy;
+use scope::{Place, Scope};
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,12 @@ pub struct Request {
     pub skip_trash: bool,
     /// The name of the archive to restore, where there are several.
     pub from: Option<String>,
+    /// The places that are looked at and dealt with.
+    pub places: Scope,
+    /// Others' tables in the user's databases that move to another one first.
+    pub move_tables: Vec<TableMove>,
+    /// Data elsewhere in HDFS that becomes part of the plan.
+    pub include: Vec<String>,
 }
 
 impl Request {
@@ -87,6 +98,9 @@ impl Request {
             host_homes: Homes::default(),
             skip_trash: false,
             from: None,
+            places: Scope::all(),
+            move_tables: Vec::new(),
+            include: Vec::new(),
         }
     }
 
@@ -104,6 +118,7 @@ impl Request {
         Ok(Self {
             intent,
             from,
+            places: Scope::without(&plan.unasked),
             ..Self::look(user)
         })
     }
@@ -138,6 +153,33 @@ impl Offboard {
                 "system accounts are never offboarded; the list is offboard.system_accounts",
             );
         }
+        if let Some(refusal) = request.places.fault()
+            && request.intent != Intent::Look
+        {
+            return Err(refusal);
+        }
+        if let Some(path) = request.include.first()
+            && !request.places.has(Place::Hdfs)
+        {
+            return refuse(
+                format!("--include {path} without hdfs in --places"),
+                "leave one out",
+            );
+        }
+        if let Some(table) = request.move_tables.first()
+            && !request.places.has(Place::Hive)
+        {
+            let what = format!("--move-table {} without hive in --places", table.id());
+            return refuse(what, "leave one out");
+        }
+        for path in &request.include {
+            if let Some(why) = elsewhere::fault(path, &request.include, &policy) {
+                return refuse(
+                    format!("--include {path}: {why}"),
+                    "it is for data of the user elsewhere, in the folders of offboard.hdfs_roots",
+                );
+            }
+        }
         if request.new_owner.as_ref() == Some(&request.user) {
             return refuse(
                 format!("--new-owner {} is the user who leaves", request.user),
@@ -149,6 +191,12 @@ impl Offboard {
             policy,
             admins,
         })
+    }
+
+    /// The world without the systems that were not asked for. Refused where one that was is not
+    /// configured.
+    pub fn within(&self, world: World) -> Result<World, Refusal> {
+        self.request.places.within(self.request.intent, world)
     }
 
     /// The file that says who holds the subject's lock.

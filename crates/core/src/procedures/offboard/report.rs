@@ -39,6 +39,10 @@ pub(super) fn report(found: &Inventory) -> Report {
     push("of others, in the way", rows.others);
     push("archived or kept", rows.kept);
     let mut notes = rows.notes;
+    let unasked = found.places.unasked().join(", ");
+    if !unasked.is_empty() {
+        notes.push(format!("not asked for: {unasked}"));
+    }
     let account = match found.account {
         Account::Present => Some("is active in the admins' data file"),
         Account::Absent => None,
@@ -60,7 +64,11 @@ pub(super) fn report(found: &Inventory) -> Report {
     );
     let title = match (leftovers, found.gaps.is_empty()) {
         (true, _) => format!("{} has left things behind", found.user),
-        (false, true) => format!("nothing of {} is left", found.user),
+        (false, true) if unasked.is_empty() => format!("nothing of {} is left", found.user),
+        (false, true) => {
+            let places = found.places.names().join(", ");
+            format!("nothing of {} is left in {places}", found.user)
+        }
         (false, false) => format!(
             "nothing of {} was found, but not everything could be looked at",
             found.user
@@ -114,6 +122,13 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         rows.left
             .push(tree_row("hdfs", "home", &home.tree, Some(home.newest)));
     }
+    for (path, there) in &hdfs.included {
+        let what = "data elsewhere, as asked";
+        rows.left.push(match there {
+            Some(found) => tree_row("hdfs", what, &found.tree, Some(found.newest)),
+            None => row("hdfs", "data elsewhere: NOT THERE", path, ""),
+        });
+    }
     for part in &hdfs.parts {
         rows.kept.push(tree_row(
             "hdfs",
@@ -131,21 +146,20 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         rows.left.push(row("hdfs", what, records, ""));
     }
     for archive in &hdfs.archives {
-        if archive.complete {
-            let what = if archive.deletion {
-                "records of a deletion"
-            } else {
-                "archive"
-            };
-            rows.kept.push(tree_row("hdfs", what, &archive.tree, None));
+        let what = if archive.deletion {
+            "records of a deletion"
         } else {
-            let what = if archive.deletion {
-                "records of a deletion that is not complete"
-            } else {
-                "archive that is not complete"
-            };
-            rows.left.push(tree_row("hdfs", what, &archive.tree, None));
-        }
+            "archive"
+        };
+        let waits = archive.closed.unasked().join(", ");
+        let (section, what) = if archive.complete {
+            (&mut rows.kept, what.to_owned())
+        } else if archive.closed.covers(&found.places) {
+            (&mut rows.kept, format!("{what}, waiting for {waits}"))
+        } else {
+            (&mut rows.left, format!("{what} that is not complete"))
+        };
+        section.push(tree_row("hdfs", &what, &archive.tree, None));
         for kept in &archive.kept {
             rows.kept.push(row("hdfs", "kept where it is", kept, ""));
         }
@@ -202,6 +216,12 @@ fn hive(found: &Inventory, rows: &mut Rows) {
                 &table.was.owner,
             ),
         });
+    }
+    for moving in &hive.moving {
+        let what = format!("table {} that moves to {}", moving.table.id(), moving.to);
+        let path = moving.table.location.as_deref().unwrap_or_default();
+        rows.others
+            .push(row("hive", &what, path, &moving.table.was.owner));
     }
     for inside in &hive.inside {
         for path in &inside.paths {

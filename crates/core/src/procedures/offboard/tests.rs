@@ -1,6 +1,9 @@
 //! The planner as tables: what a look found, and what comes of it.
 
 mod delete;
+mod elsewhere;
+mod places;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +12,7 @@ use super::inventory::{
     Inventory, TableFound, TableKind,
 };
 use super::policy::Policy;
+use super::scope::Scope;
 use super::{Homes, Intent, Offboard, Request};
 use crate::actions::Action;
 use crate::actions::guard::UserName;
@@ -81,6 +85,7 @@ fn everything() -> Inventory {
         now: 1_700_000_000,
         account: Account::Absent,
         applications: Vec::new(),
+        places: Scope::all(),
         hdfs: Some(HdfsFindings {
             archive_folder: true,
             home: Some(Found {
@@ -121,6 +126,7 @@ fn everything() -> Inventory {
                 data: None,
             }],
             views: Vec::new(),
+            moving: Vec::new(),
         }),
         hosts: BTreeMap::from([
             ("stat1008".into(), on_host("/home/elvis")),
@@ -216,6 +222,7 @@ fn a_user_who_came_back_gets_a_dated_archive() {
             runs: 1,
             settled: true,
             deletion: false,
+            closed: Scope::default(),
         });
     }
     let plan = steps(&planned(archive(), &found).unwrap());
@@ -234,6 +241,7 @@ fn begun(name: &str, runs: u32, settled: bool) -> Archive {
         runs,
         settled,
         deletion: false,
+        closed: Scope::default(),
     }
 }
 
@@ -557,6 +565,7 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
         runs: 1,
         settled: true,
         deletion: false,
+        closed: Scope::default(),
     });
     let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
     let report = procedure.report(&found);

@@ -5,8 +5,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::super::inventory::{
     DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
 };
+use super::super::moving::TableMove;
 use super::super::policy::Policy;
 use super::hdfs::newest;
+use super::moving;
 use crate::actions::guard::{UserName, lies_in, path_fault};
 use crate::actions::hdfs::Tree;
 use crate::actions::hive::{DatabaseEvidence, TableEvidence, path_of};
@@ -22,6 +24,7 @@ pub(in super::super) struct Hive<'a> {
     pub(in super::super) metastore: &'a Metastore,
     pub(in super::super) hdfs: Option<&'a Hdfs>,
     pub(in super::super) user: &'a UserName,
+    pub(in super::super) move_tables: &'a [TableMove],
     pub(in super::super) policy: &'a Policy,
     pub(in super::super) cx: &'a Cx,
 }
@@ -42,16 +45,22 @@ impl Hive<'_> {
         let user = self.user.as_str();
         let (own, others): (Vec<&Database>, Vec<&Database>) =
             all.iter().partition(|database| database.owner == user);
-        let home = hdfs.and_then(|hdfs| hdfs.home.as_ref());
+        let home = match hdfs {
+            Some(hdfs) => hdfs.home.as_ref().map(|home| home.tree.path.clone()),
+            // Where it would be: it was not asked for.
+            None => Some(format!("{}/{user}", self.policy.homes)),
+        };
         let mut found = HiveFindings::default();
         for database in &own {
             found.databases.push(self.database(database, &all).await?);
         }
-        let places: Vec<&str> = home
-            .map(|home| home.tree.path.as_str())
+        let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);
+        let places: Vec<String> = home
             .into_iter()
-            .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
+            .chain(included.map(|tree| tree.path.clone()))
+            .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
+        found.moving = moving::look(self, &mut found.databases, &own, &all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
         for database in &found.databases {
@@ -68,7 +77,8 @@ impl Hive<'_> {
         let begun = hdfs
             .and_then(HdfsFindings::begun)
             .map(|archive| archive.tree.path.as_str());
-        let places: Vec<String> = places.into_iter().chain(begun).map(str::to_owned).collect();
+        let begun = begun.map(str::to_owned);
+        let places: Vec<String> = places.into_iter().chain(begun).collect();
         for (database, count) in found.databases.iter_mut().zip(partitions) {
             database.partitions = count;
         }
@@ -173,7 +183,7 @@ impl Hive<'_> {
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
-        places: &[&str],
+        places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
         let mut count = 0;

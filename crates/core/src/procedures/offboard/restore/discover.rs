@@ -8,6 +8,7 @@ use super::super::discover::{gap, identities};
 use super::super::inventory::{Account, Inventory};
 use super::super::manifest::{self, Manifest};
 use super::super::policy::Policy;
+use super::super::scope::Place;
 use super::super::{Request, look};
 use super::{Back, Findings, GivenBack, Source, Trashed, hosts};
 use crate::actions::guard::lies_in;
@@ -55,6 +56,7 @@ pub(in super::super) async fn discover(
         now,
         account: Account::Unlisted,
         applications: Vec::new(),
+        places: request.places.clone(),
         hdfs: None,
         hive: None,
         hosts: BTreeMap::new(),
@@ -103,7 +105,8 @@ impl Look<'_> {
             ..Source::default()
         };
         self.manifests(hdfs, &mut source).await?;
-        if source.faults.is_empty() {
+        let places = &self.request.places;
+        if source.faults.is_empty() && places.has(Place::Hdfs) {
             self.moves(hdfs, &mut source).await?;
             self.trash(hdfs, &mut source).await?;
             match &self.world.metastore {
@@ -115,6 +118,8 @@ impl Look<'_> {
                 }
                 None => source.notes.push("no metastore is configured".to_owned()),
             }
+        }
+        if source.faults.is_empty() && places.has(Place::Hosts) {
             let (world, cx) = (self.world, self.cx);
             gaps.extend(hosts::look(self.request, self.policy, world, cx, &mut source).await?);
         }

@@ -1,0 +1,59 @@
+//! Whether there is room for an archive.
+
+use super::super::inventory::{HdfsFindings, HiveFindings, Limit, Quota, Weight};
+use super::super::policy::Policy;
+use crate::engine::Failure;
+use crate::services::hdfs::Hdfs;
+
+/// The quotas of the archives' folder and of the folders it lies in, below the allowed roots; with
+/// any, the weight of each tree that may go there. A root and what is above it is not asked:
+/// without a quota there the `NameNode` would count everything.
+pub(in super::super) async fn quotas(
+    hdfs: &Hdfs,
+    policy: &Policy,
+    found: &mut HdfsFindings,
+    hive: Option<&HiveFindings>,
+) -> Result<(), Failure> {
+    let mut folder = policy.archive.as_str();
+    while policy.guard().hdfs(folder).is_ok() {
+        if let Some(summary) = hdfs.summary(folder).await? {
+            let names = summary.files + summary.folders;
+            let space = summary.bytes_replicated;
+            let limits = [
+                (Limit::Names, summary.quota, names),
+                (Limit::Space, summary.space_quota, space),
+            ];
+            let limits = limits.into_iter().filter_map(|(what, limit, used)| {
+                Some(Quota {
+                    folder: folder.to_owned(),
+                    what,
+                    limit: limit?,
+                    used,
+                })
+            });
+            found.quotas.extend(limits);
+        }
+        let Some((parent, _)) = folder.rsplit_once('/') else {
+            break;
+        };
+        folder = parent;
+    }
+    if found.quotas.is_empty() {
+        return Ok(());
+    }
+    let home = found.home.iter().map(|home| &home.tree.path);
+    let databases = hive.into_iter().flat_map(|hive| &hive.databases);
+    let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
+    let elsewhere = found.elsewhere().map(|tree| &tree.path);
+    let paths: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
+    for path in paths {
+        if let Some(summary) = hdfs.summary(&path).await? {
+            let weight = Weight {
+                names: summary.files + summary.folders,
+                space: summary.bytes_replicated,
+            };
+            found.weights.insert(path, weight);
+        }
+    }
+    Ok(())
+}
