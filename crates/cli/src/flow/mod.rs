@@ -219,8 +219,7 @@ impl<T: Tool> Run<'_, T> {
     /// What a look found, with what it could not see.
     fn report(&self, inventory: &Inventory<T>) -> Report {
         let mut report = self.procedure.report(inventory);
-        let gaps = report.gaps.iter();
-        let lines = gaps.map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why));
+        let lines = render::unseen(&report.gaps);
         report.document.notes.extend(lines);
         report
     }

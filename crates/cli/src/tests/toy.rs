@@ -340,6 +340,7 @@ impl Procedure for Clearing {
             world: world.into(),
             coverage: Vec::new(),
             notes: Vec::new(),
+            pace: None,
             waves: ["copy", "remove"]
                 .map(|name| Wave {
                     name: name.into(),

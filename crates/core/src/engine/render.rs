@@ -5,8 +5,9 @@ use comfy_table::{ContentArrangement, Table as TextTable, presets};
 use serde::Serialize;
 
 use super::act::Act;
-use super::plan::{Plan, Risk};
+use super::plan::{Gap, Plan, Risk};
 use super::run::{Outcome, Outcomes};
+use crate::fold::alike;
 
 /// Something to show: a title, lines of text, tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -161,23 +162,30 @@ impl Document {
 }
 
 /// The plan for people: a table a wave, with how each step stands when `outcomes` are given.
+/// Steps of several lanes that failed alike are one row.
 pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
     let mut tables = Vec::new();
     for (index, wave) in plan.waves.iter().enumerate() {
-        let rows: Vec<Vec<String>> = plan
-            .steps
-            .iter()
-            .filter(|step| step.wave == index)
+        let rows = plan.steps.iter().filter(|step| step.wave == index);
+        let rows: Vec<(&str, [String; 4])> = rows
             .map(|step| {
-                let state = outcomes
+                let outcome = outcomes
                     .and_then(|all| all.0.iter().find(|one| one.step == step.id))
-                    .map_or_else(String::new, |one| state(&one.outcome));
-                vec![
+                    .map(|one| &one.outcome);
+                let row = [
                     step.id.clone(),
-                    state,
+                    outcome.map(state).unwrap_or_default(),
                     risk(step.risk).to_owned(),
                     step.action.summary(),
-                ]
+                ];
+                let fails = outcome.is_some_and(|one| !one.is_done() && !one.is_pending());
+                match (fails, step.id.contains(&step.lane)) {
+                    (true, true) => {
+                        let row = row.map(|cell| cell.replace(&step.lane, LANE));
+                        (step.lane.as_str(), row)
+                    }
+                    _ => ("", row),
+                }
             })
             .collect();
         if rows.is_empty() {
@@ -191,20 +199,35 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
         tables.push(Table {
             title: format!("{}{gate}", wave.name),
             columns: vec!["step", "state", "risk", "what"],
-            rows,
+            rows: alike(rows)
+                .into_iter()
+                .map(|(lanes, row)| row.map(|cell| cell.replace(LANE, &lanes)).into())
+                .collect(),
         });
     }
     let mut notes = plan.notes.clone();
-    notes.extend(
-        plan.coverage
-            .iter()
-            .map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why)),
-    );
+    notes.extend(unseen(&plan.coverage));
     Document {
         title: plan.title.clone(),
         tables,
         notes,
     }
+}
+
+/// Stands for the lane's name in a row while rows are compared.
+const LANE: &str = "\0";
+
+/// What could not be looked at, a line each; lanes of which the same is to be said are folded.
+pub fn unseen(gaps: &[Gap]) -> Vec<String> {
+    let lines = gaps.iter().map(|gap| {
+        let folds = gap.lane.as_ref() == Some(&gap.place);
+        let place = (!folds).then_some(&gap.place);
+        (gap.place.as_str(), (place, &gap.why))
+    });
+    alike(lines)
+        .into_iter()
+        .map(|(places, (place, why))| format!("NOT looked at: {}: {why}", place.unwrap_or(&places)))
+        .collect()
 }
 
 fn risk(risk: Risk) -> &'static str {

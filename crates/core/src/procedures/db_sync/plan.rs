@@ -182,6 +182,7 @@ impl Base<'_> {
             world: self.inventory.world.clone(),
             coverage: Vec::new(),
             notes,
+            pace: None,
             waves: vec![
                 wave("make the copy", false),
                 wave("make room", true),

@@ -76,6 +76,7 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage: found.gaps.clone(),
         notes: notes(request, &work),
+        pace: None,
         waves: WAVES
             .map(|(name, gate)| Wave {
                 name: name.to_owned(),

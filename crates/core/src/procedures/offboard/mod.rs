@@ -14,12 +14,14 @@ pub mod restore;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
-use crate::engine::{Cx, Failure, Plan};
+use crate::engine::{Cx, Failure, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
 use policy::Policy;
@@ -50,6 +52,41 @@ pub enum Homes {
     Keep,
 }
 
+/// How fast hosts are gone over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// How many at once, 1 at least.
+    pub size: u32,
+    /// The pause between one batch and the next, in seconds.
+    pub sleep: u32,
+    /// The percentage of hosts, 0 to 100, that must have succeeded for another batch to begin.
+    pub success: u8,
+}
+
+impl Batches {
+    /// The plan, with its hosts gone over like this.
+    fn pace(self, mut plan: Plan<Action>) -> Plan<Action> {
+        let steps = plan.steps.iter();
+        let lanes: BTreeSet<String> = steps
+            .filter(|step| matches!(step.action, Action::Host(_)))
+            .map(|step| step.lane.clone())
+            .collect();
+        if !lanes.is_empty() {
+            plan.notes.push(format!(
+                "hosts: {} at a time, {} s between, as long as {}% succeed",
+                self.size, self.sleep, self.success
+            ));
+            plan.pace = Some(Pace {
+                lanes,
+                batch: self.size,
+                sleep: self.sleep,
+                success: self.success,
+            });
+        }
+        plan
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -72,6 +109,8 @@ pub struct Request {
     pub skip_trash: bool,
     /// The name of the archive to restore, where there are several.
     pub from: Option<String>,
+    /// How fast to go over hosts; `None`: as fast as they can be reached.
+    pub batches: Option<Batches>,
 }
 
 impl Request {
@@ -87,6 +126,7 @@ impl Request {
             host_homes: Homes::default(),
             skip_trash: false,
             from: None,
+            batches: None,
         }
     }
 
@@ -210,10 +250,14 @@ impl Procedure for Offboard {
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
-        match &inventory.restore {
-            Some(found) => restore::plan(&self.policy, inventory, found, heading),
-            None => plan::plan(&self.request, &self.policy, inventory, heading),
-        }
+        let plan = match &inventory.restore {
+            Some(found) => restore::plan(&self.policy, inventory, found, heading)?,
+            None => plan::plan(&self.request, &self.policy, inventory, heading)?,
+        };
+        Ok(match self.request.batches {
+            Some(batches) => batches.pace(plan),
+            None => plan,
+        })
     }
 
     fn unfit(&self, plan: &Plan<Action>, reviewed: bool) -> Option<Refusal> {

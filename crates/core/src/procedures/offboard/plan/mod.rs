@@ -88,6 +88,7 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage,
         notes: planner.notes,
+        pace: None,
         waves: if request.intent == Intent::Delete {
             delete::WAVES
         } else {

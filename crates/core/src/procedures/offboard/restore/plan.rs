@@ -84,6 +84,7 @@ pub(in super::super) fn plan(
         world: inventory.world.clone(),
         coverage: planner.coverage,
         notes: planner.notes,
+        pace: None,
         waves: [
             ("set the records aside", false),
             ("put back", true),
