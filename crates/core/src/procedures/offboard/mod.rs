@@ -11,6 +11,7 @@ mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::engine::{Cx, Failure, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
 use policy::Policy;
+use shared::Shared;
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +193,11 @@ impl Offboard {
         })
     }
 
+    async fn look(&self, shared: &Shared, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        let admins = self.admins.as_ref();
+        discover::discover(&self.request, &self.policy, admins, shared, world, cx).await
+    }
+
     /// The file that says who holds the subject's lock.
     fn lock_path(&self) -> String {
         format!("{}/.{}.lock", self.policy.archive, self.request.user)
@@ -239,7 +246,8 @@ impl Procedure for Offboard {
         if self.request.intent == Intent::Restore {
             return restore::discover(&self.request, &self.policy, world, cx).await;
         }
-        discover::discover(&self.request, &self.policy, self.admins.as_ref(), world, cx).await
+        let alone = Shared::new(vec![self.request.user.clone()]);
+        self.look(&alone, world, cx).await
     }
 
     fn report(&self, inventory: &Inventory) -> Report {
