@@ -1,67 +1,18 @@
 //! `offboard`: finds what a user who left has lying about on the platform,
 //! archives it, puts it back, and deletes it.
 
+#[path = "offboard/args.rs"]
+mod args;
+
 use std::process::ExitCode;
 
 use opsweek_cli::{CliError, Config, Exit, Tool, World};
 use opsweek_core::actions::Action;
-use opsweek_core::actions::guard::UserName;
 use opsweek_core::engine::Plan;
 use opsweek_core::procedures::offboard::policy::Policy;
 use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request};
 
-/// What becomes of homes on hosts.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum HostHomes {
-    /// Into the archive, then removed.
-    Archive,
-    /// A listing into the archive, then removed.
-    Delete,
-    /// They stay.
-    Keep,
-}
-
-#[derive(clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags are")]
-struct Args {
-    /// The user's name
-    #[arg(value_parser = user)]
-    user: UserName,
-    /// Archive what is found: HDFS home, databases, homes on hosts
-    #[arg(long, group = "change")]
-    archive: bool,
-    /// Delete what is found: HDFS through the trash; hosts have none
-    #[arg(long, group = "change")]
-    delete: bool,
-    /// Delete from HDFS for good
-    #[arg(long, requires = "delete")]
-    skip_trash: bool,
-    /// Put everything back that an archive holds, as it was
-    #[arg(long, conflicts_with = "change")]
-    restore: bool,
-    /// Which archive, when there are several: elvis, elvis.20231201
-    #[arg(long, value_name = "NAME", requires = "restore")]
-    from: Option<String>,
-    /// Who gets the user's tables in others' databases
-    #[arg(long, value_name = "USER", requires = "change", value_parser = user)]
-    new_owner: Option<UserName>,
-    /// Point others' tables whose files are inside the user's places to the archive
-    #[arg(long, requires = "archive")]
-    relocate: bool,
-    /// What becomes of homes on hosts, if not what becomes of the rest
-    #[arg(long, value_name = "WHAT", requires = "change")]
-    host_homes: Option<HostHomes>,
-    /// End left-over processes and lingering services
-    #[arg(long, requires = "change")]
-    stop_processes: bool,
-    /// Go on although the user seems to be active
-    #[arg(long, requires = "change")]
-    even_if_active: bool,
-}
-
-fn user(text: &str) -> Result<UserName, String> {
-    UserName::try_from(text.to_owned()).map_err(|error| error.to_string())
-}
+use args::{Args, HostHomes};
 
 struct Offboarding;
 
