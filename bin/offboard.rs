@@ -3,14 +3,17 @@
 
 #[path = "offboard/args.rs"]
 mod args;
+#[path = "offboard/leavers.rs"]
+mod leavers;
 
 use std::process::ExitCode;
 
-use opsweek_cli::{CliError, Config, Exit, Tool, World};
+use opsweek_cli::{CliError, Config, Exit, Several, Tool, World};
 use opsweek_core::actions::Action;
-use opsweek_core::engine::Plan;
+use opsweek_core::actions::guard::UserName;
+use opsweek_core::engine::{Cx, Plan};
 use opsweek_core::procedures::offboard::policy::Policy;
-use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request};
+use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request, scan};
 
 use args::{Args, HostHomes};
 
@@ -25,29 +28,44 @@ impl Tool for Offboarding {
     type Procedure = Offboard;
 
     fn request(args: Args, config: &Config<Policy>) -> Result<Offboard, CliError> {
-        let intent = match (args.archive, args.restore, args.delete) {
-            (true, ..) => Intent::Archive,
-            (_, true, _) => Intent::Restore,
-            (.., true) => Intent::Delete,
-            _ => Intent::Look,
+        match &args.user {
+            Some(user) => procedure(request(user.clone(), &args), config),
+            None => Err(CliError::usage("no user is named")),
+        }
+    }
+
+    async fn several(
+        args: &Args,
+        config: &Config<Policy>,
+        cx: &Cx,
+    ) -> Result<Option<Several<Self>>, CliError> {
+        let all = |users: Vec<UserName>| -> Result<Vec<Offboard>, CliError> {
+            let users = users.into_iter();
+            users
+                .map(|user| procedure(request(user, args), config))
+                .collect()
         };
-        let request = Request {
-            user: args.user,
-            intent,
-            even_if_active: args.even_if_active,
-            stop_processes: args.stop_processes,
-            new_owner: args.new_owner,
-            relocate: args.relocate,
-            host_homes: match args.host_homes {
-                Some(HostHomes::Delete) => Homes::Delete,
-                Some(HostHomes::Keep) => Homes::Keep,
-                None if args.delete => Homes::Delete,
-                None | Some(HostHomes::Archive) => Homes::Archive,
-            },
-            skip_trash: args.skip_trash,
-            from: args.from,
-        };
-        procedure(request, config)
+        if let Some(file) = &args.from_file {
+            return Ok(Some(Several {
+                procedures: all(leavers::read(file)?)?,
+                world: config.world(config.tool.guard())?,
+                gaps: Vec::new(),
+            }));
+        }
+        if !args.scan {
+            return Ok(None);
+        }
+        let world = config.world(config.tool.guard())?;
+        let admins = config.admins();
+        let found = scan::scan(&config.tool, admins.as_ref(), &world, cx).await;
+        let (users, gaps) = found.map_err(|failure| {
+            CliError::failure(Exit::Incomplete, "cannot tell who has left", &failure)
+        })?;
+        Ok(Some(Several {
+            procedures: all(users)?,
+            world,
+            gaps,
+        }))
     }
 
     fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Offboard, CliError> {
@@ -58,6 +76,31 @@ impl Tool for Offboarding {
 
     async fn world(_: &Offboard, config: &Config<Policy>) -> Result<World<Self>, CliError> {
         config.world(config.tool.guard())
+    }
+}
+
+fn request(user: UserName, args: &Args) -> Request {
+    Request {
+        user,
+        intent: match (args.archive, args.restore, args.delete) {
+            (true, ..) => Intent::Archive,
+            (_, true, _) => Intent::Restore,
+            (.., true) => Intent::Delete,
+            _ => Intent::Look,
+        },
+        even_if_active: args.even_if_active,
+        stop_processes: args.stop_processes,
+        new_owner: args.new_owner.clone(),
+        relocate: args.relocate,
+        host_homes: match args.host_homes {
+            Some(HostHomes::Delete) => Homes::Delete,
+            Some(HostHomes::Keep) => Homes::Keep,
+            None if args.delete => Homes::Delete,
+            None | Some(HostHomes::Archive) => Homes::Archive,
+        },
+        skip_trash: args.skip_trash,
+        from: args.from.clone(),
+        batches: args.batches(),
     }
 }
 

@@ -75,6 +75,11 @@ enum Ensure {
 pub struct Accounts(BTreeMap<String, User>);
 
 impl Accounts {
+    #[cfg(test)]
+    pub(super) fn parse(text: &str) -> Self {
+        parse(Path::new("data.yaml"), text).unwrap()
+    }
+
     /// What the file says of `user`.
     pub fn of(&self, user: &UserName) -> Account {
         match self.0.get(user.as_str()).map(|user| user.ensure) {
@@ -143,7 +148,7 @@ users:
 
     fn account(name: &str) -> Account {
         let user = UserName::try_from(name.to_owned()).unwrap();
-        parse(Path::new("data.yaml"), FILE).unwrap().of(&user)
+        Accounts::parse(FILE).of(&user)
     }
 
     #[test]

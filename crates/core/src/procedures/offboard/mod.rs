@@ -7,21 +7,25 @@ mod discover;
 pub mod inventory;
 mod look;
 mod manifest;
+mod overview;
 mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+pub mod scan;
 mod shared;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
+use crate::engine::render::Document;
 use crate::engine::{Cx, Failure, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
@@ -151,6 +155,9 @@ impl Request {
     }
 }
 
+/// How many users are looked at at once; the clients bound their connections themselves.
+const LOOKS: usize = 8;
+
 /// The procedure for one user.
 pub struct Offboard {
     request: Request,
@@ -248,6 +255,24 @@ impl Procedure for Offboard {
         }
         let alone = Shared::new(vec![self.request.user.clone()]);
         self.look(&alone, world, cx).await
+    }
+
+    async fn discover_all(all: &[Self], world: &World, cx: &Cx) -> Vec<Result<Inventory, Failure>> {
+        let users = all.iter().map(|one| one.request.user.clone()).collect();
+        let shared = &Shared::new(users);
+        stream::iter(0..all.len())
+            .map(|index| all[index].look(shared, world, cx))
+            .buffered(LOOKS)
+            .collect()
+            .await
+    }
+
+    fn overview(all: &[(&Self, &Inventory)]) -> Document {
+        let all: Vec<(&Inventory, bool)> = all
+            .iter()
+            .map(|(one, found)| (*found, one.report(found).leftovers))
+            .collect();
+        overview::overview(&all)
     }
 
     fn report(&self, inventory: &Inventory) -> Report {

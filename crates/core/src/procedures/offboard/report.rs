@@ -310,7 +310,7 @@ fn host_rows(places: &Places, rows: &mut Rows) {
 }
 
 /// A time as people read it, in UTC; empty for one that cannot be.
-fn day(seconds: i64) -> String {
+pub(super) fn day(seconds: i64) -> String {
     Timestamp::from_second(seconds)
         .map(|time| time.strftime("%Y-%m-%d %H:%M").to_string())
         .unwrap_or_default()
