@@ -8,3 +8,4 @@ mod faults;
 mod refuse;
 mod report;
 mod restore;
+mod several;

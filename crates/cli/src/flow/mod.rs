@@ -105,7 +105,9 @@ async fn drive<T: Tool>(
         }
         (None, Some(args)) => {
             if let Some(several) = several::find::<T>(shell, &args, &config).await? {
-                return several::severally(shell, common, &config, out, several).await;
+                let all = several::severally(shell, common, &config, out, several);
+                // A future within futures grows beyond what the compiler follows.
+                return Box::pin(all).await;
             }
             (T::request(args, &config)?, None)
         }
@@ -140,7 +142,7 @@ impl<T: Tool> Run<'_, T> {
         let inventory = self.look().await?;
         let report = self.report(&inventory);
         self.out.show(&report.document);
-        self.known(&inventory, &report).await
+        Box::pin(self.known(&inventory, &report)).await
     }
 
     /// What follows a look.
