@@ -5,7 +5,7 @@ use comfy_table::{ContentArrangement, Table as TextTable, presets};
 use serde::Serialize;
 
 use super::act::Act;
-use super::plan::{Gap, Plan, Risk};
+use super::plan::{Gap, Plan, Risk, Step};
 use super::run::{Outcome, Outcomes};
 use crate::fold::alike;
 
@@ -166,28 +166,8 @@ impl Document {
 pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
     let mut tables = Vec::new();
     for (index, wave) in plan.waves.iter().enumerate() {
-        let rows = plan.steps.iter().filter(|step| step.wave == index);
-        let rows: Vec<(&str, [String; 4])> = rows
-            .map(|step| {
-                let outcome = outcomes
-                    .and_then(|all| all.0.iter().find(|one| one.step == step.id))
-                    .map(|one| &one.outcome);
-                let row = [
-                    step.id.clone(),
-                    outcome.map(state).unwrap_or_default(),
-                    risk(step.risk).to_owned(),
-                    step.action.summary(),
-                ];
-                let fails = outcome.is_some_and(|one| !one.is_done() && !one.is_pending());
-                match (fails, step.id.contains(&step.lane)) {
-                    (true, true) => {
-                        let row = row.map(|cell| cell.replace(&step.lane, LANE));
-                        (step.lane.as_str(), row)
-                    }
-                    _ => ("", row),
-                }
-            })
-            .collect();
+        let steps = plan.steps.iter().filter(|step| step.wave == index);
+        let rows: Vec<Row<'_>> = steps.map(|step| Row::of(step, outcomes)).collect();
         if rows.is_empty() {
             continue;
         }
@@ -199,9 +179,16 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
         tables.push(Table {
             title: format!("{}{gate}", wave.name),
             columns: vec!["step", "state", "risk", "what"],
-            rows: alike(rows)
+            rows: alike(rows.iter().map(|row| (row.lane, row.told.clone())))
                 .into_iter()
-                .map(|(lanes, row)| row.map(|cell| cell.replace(LANE, &lanes)).into())
+                .map(|(lanes, told)| {
+                    let mut of = rows.iter().filter(|row| row.told == told);
+                    let first = of.next();
+                    let same = of.all(|row| Some(&row.what) == first.map(|first| &first.what));
+                    let what = first.map(|row| if same { &row.what } else { row.why });
+                    let cells = told.into_iter().chain(what.cloned());
+                    cells.map(|cell| cell.replace(LANE, &lanes)).collect()
+                })
                 .collect(),
         });
     }
@@ -211,6 +198,44 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
         title: plan.title.clone(),
         tables,
         notes,
+    }
+}
+
+/// A step as a row; of one that failed, with its lane's name taken out.
+struct Row<'a> {
+    /// Empty for a row that is not to be told together with another.
+    lane: &'a str,
+    /// Id, state, risk.
+    told: [String; 3],
+    what: String,
+    why: &'a String,
+}
+
+impl<'a> Row<'a> {
+    fn of<A: Act>(step: &'a Step<A>, outcomes: Option<&Outcomes>) -> Self {
+        let outcome = outcomes
+            .and_then(|all| all.0.iter().find(|one| one.step == step.id))
+            .map(|one| &one.outcome);
+        let row = Self {
+            lane: "",
+            told: [
+                step.id.clone(),
+                outcome.map(state).unwrap_or_default(),
+                risk(step.risk).to_owned(),
+            ],
+            what: step.action.summary(),
+            why: &step.why,
+        };
+        let failed = outcome.is_some_and(|one| !one.is_done() && !one.is_pending());
+        if !failed || !step.id.contains(&step.lane) {
+            return row;
+        }
+        Self {
+            lane: &step.lane,
+            told: row.told.map(|cell| cell.replace(&step.lane, LANE)),
+            what: row.what.replace(&step.lane, LANE),
+            ..row
+        }
     }
 }
 

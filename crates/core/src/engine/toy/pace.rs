@@ -1,6 +1,7 @@
 //! The laws of lanes that are begun in batches.
 
 use super::super::act::{Event, Observer};
+use super::super::render;
 use super::*;
 
 /// Four lanes of one cell each, begun one at a time; those named have changed meanwhile.
@@ -143,4 +144,42 @@ async fn a_stop_ends_the_pause() {
         done.map(|one| one.step).collect::<Vec<_>>(),
         ["move a.0", "mark a.0"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_that_failed_alike_are_one_row() {
+    let (world, mut plan) = paced(&pace(1, 90), &["b.0"]);
+    // A lane's name tells steps from each other only where they name it.
+    for (lane, name) in [("a", "h1"), ("b", "h2"), ("c", "h3"), ("d", "h4")] {
+        let of_lane = plan.steps.iter_mut().filter(|step| step.lane == lane);
+        for step in of_lane {
+            step.lane = name.to_owned();
+            step.id = step.id.replace(&format!("{lane}.0"), name);
+        }
+    }
+    let lanes = ["h1", "h2", "h3", "h4"].map(str::to_owned).into();
+    plan.pace = Some(Pace {
+        lanes,
+        ..pace(1, 90)
+    });
+    let (_, _, outcomes) = batches(&world, &plan).await;
+    let rows = &render::plan(&plan, Some(&outcomes)).tables[0].rows;
+    let told: Vec<(&str, &str)> = rows.iter().map(|row| (&*row[0], &*row[1])).collect();
+    let held = "skipped: not begun: 1 of 2 before it succeeded, fewer than 90%";
+    let drifted = "drifted: (Some(2), None)";
+    let needs = "skipped: needs move h2, which is not done";
+    assert_eq!(
+        told,
+        [
+            ("move h1", "done"),
+            ("mark h1", "done"),
+            ("move h2", drifted),
+            ("mark h2", needs),
+            ("move h[3-4]", held),
+            ("mark h[3-4]", held),
+        ]
+    );
+    // What they would have done differs: why they are there is the same.
+    assert_eq!(rows[4][3], "law");
+    assert!(rows[2][3].contains("b.0"), "{}", rows[2][3]);
 }
