@@ -3,17 +3,19 @@
 
 #[path = "offboard/args.rs"]
 mod args;
+#[path = "offboard/leavers.rs"]
+mod leavers;
 
 use std::process::ExitCode;
 
-use opsweek_cli::{CliError, Config, Exit, Tool, World};
+use opsweek_cli::{CliError, Config, Exit, Several, Tool, World};
 use opsweek_core::actions::Action;
-use opsweek_core::engine::Plan;
+use opsweek_core::actions::guard::UserName;
+use opsweek_core::engine::{Cx, Plan};
 use opsweek_core::procedures::offboard::policy::Policy;
-use opsweek_core::procedures::offboard::scope::Scope;
-use opsweek_core::procedures::offboard::{Homes, Intent, Offboard, Request};
+use opsweek_core::procedures::offboard::{Offboard, Request, scan};
 
-use args::{Args, HostHomes};
+use args::Args;
 
 struct Offboarding;
 
@@ -26,36 +28,48 @@ impl Tool for Offboarding {
     type Procedure = Offboard;
 
     fn request(args: Args, config: &Config<Policy>) -> Result<Offboard, CliError> {
-        let intent = match (args.archive, args.restore, args.delete) {
-            (true, ..) => Intent::Archive,
-            (_, true, _) => Intent::Restore,
-            (.., true) => Intent::Delete,
-            _ => Intent::Look,
+        match &args.user {
+            Some(user) => procedure(args.request(user.clone()), config),
+            None => Err(CliError::usage("no user is named")),
+        }
+    }
+
+    async fn several(
+        args: &Args,
+        config: &Config<Policy>,
+        cx: &Cx,
+    ) -> Result<Option<Several<Self>>, CliError> {
+        let all = |users: Vec<UserName>| -> Result<Vec<Offboard>, CliError> {
+            let users = users.into_iter();
+            users
+                .map(|user| procedure(args.request(user), config))
+                .collect()
         };
-        let request = Request {
-            user: args.user,
-            intent,
-            even_if_active: args.even_if_active,
-            stop_processes: args.stop_processes,
-            new_owner: args.new_owner,
-            relocate: args.relocate,
-            host_homes: match args.host_homes {
-                Some(HostHomes::Delete) => Homes::Delete,
-                Some(HostHomes::Keep) => Homes::Keep,
-                None if args.delete => Homes::Delete,
-                None | Some(HostHomes::Archive) => Homes::Archive,
-            },
-            skip_trash: args.skip_trash,
-            from: args.from,
-            move_tables: args.move_tables,
-            include: args.include,
-            places: if args.places.is_empty() {
-                Scope::all()
-            } else {
-                args.places.into_iter().collect()
-            },
+        let world = || -> Result<_, CliError> {
+            let world = config.world(config.tool.guard())?;
+            Ok(args.scope().within(args.intent(), world)?)
         };
-        procedure(request, config)
+        if let Some(file) = &args.from_file {
+            return Ok(Some(Several {
+                procedures: all(leavers::read(file)?)?,
+                world: world()?,
+                gaps: Vec::new(),
+            }));
+        }
+        if !args.scan {
+            return Ok(None);
+        }
+        let world = world()?;
+        let admins = config.admins();
+        let found = scan::scan(&config.tool, admins.as_ref(), &world, cx).await;
+        let (users, gaps) = found.map_err(|failure| {
+            CliError::failure(Exit::Incomplete, "cannot tell who has left", &failure)
+        })?;
+        Ok(Some(Several {
+            procedures: all(users)?,
+            world,
+            gaps,
+        }))
     }
 
     fn resume(plan: &Plan<Action>, config: &Config<Policy>) -> Result<Offboard, CliError> {

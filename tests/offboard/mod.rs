@@ -10,3 +10,4 @@ mod places;
 mod refuse;
 mod report;
 mod restore;
+mod several;

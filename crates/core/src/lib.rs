@@ -6,6 +6,7 @@
 //! | [`engine`] | plans, the loop over them, journal, confirmation, lint, rendering; knows nothing of the platform |
 //! | [`services`] | what each system can tell and can change; knows nothing of plans |
 //! | [`actions`] | the primitive changes that plans are made of, and the safety rules that hold for all |
+//! | [`fold`] | many names as one short set |
 //! | [`procedures`] | look, report and plan: `offboard`, `newwiki` |
 //!
 //! The library does not print, reads no environment variable and no home folder: every client
@@ -49,5 +50,6 @@
 
 pub mod actions;
 pub mod engine;
+pub mod fold;
 pub mod procedures;
 pub mod services;

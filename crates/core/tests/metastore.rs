@@ -136,7 +136,7 @@ async fn reads_what_the_tables_say() {
     let query = "SELECT T.TBL_NAME FROM TBLS T JOIN DBS D ON T.DB_ID = D.DB_ID \
                  WHERE D.NAME = 'shared' AND T.OWNER = 'elvisread'";
     let owned = metastore
-        .tables_owned_by("shared", "elvisread")
+        .tables_owned_by("shared", &["elvisread"])
         .await
         .unwrap();
     assert_eq!(
@@ -144,6 +144,12 @@ async fn reads_what_the_tables_say() {
         set(sql(&sandbox, query).into_iter().flatten())
     );
     assert_eq!(owned.len(), 2);
+    // Of several owners, more than go into one question.
+    let many: Vec<String> = (0..120).map(|n| format!("nemo{n}")).collect();
+    let many = many.iter().map(String::as_str).chain(["elvisread"]);
+    let many: Vec<&str> = many.collect();
+    let of_many = metastore.tables_owned_by("shared", &many).await.unwrap();
+    assert_eq!(set(of_many), set(owned.clone()));
 
     let mut wanted = owned;
     wanted.push("nemo".into());
@@ -158,10 +164,13 @@ async fn reads_what_the_tables_say() {
         (Kind::External, "elvisread")
     );
     let views = metastore
-        .views_naming(&["shared"], &["elvisread"])
+        .views_naming(&["elvisread", "nemo"])
         .await
         .unwrap();
-    assert_eq!(views, ["shared.elvisread_top"]);
+    assert_eq!(
+        views,
+        [("shared.elvisread_top".to_owned(), "elvisread".to_owned())]
+    );
 
     let found: Vec<_> = metastore
         .locations(&["azy"], &[])

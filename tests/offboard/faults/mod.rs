@@ -1,6 +1,7 @@
 //! What breaks while a run goes on: the exit code tells it, what stands is told truly, and
 //! the same plan goes on from there once the fault is gone.
 
+mod batches;
 mod hosts;
 mod hosts_refuse;
 mod servers;

@@ -2,6 +2,7 @@
 //! over to [`apply`].
 
 mod apply;
+mod several;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +54,9 @@ struct Run<'a, T: Tool> {
     config: &'a Config<T::Section>,
     out: &'a mut Output,
     procedure: T::Procedure,
-    world: World<T>,
+    world: &'a World<T>,
+    /// Whether other subjects come before or after it.
+    several: bool,
 }
 
 /// Does what was asked for and prints everything there is to say about it.
@@ -100,14 +103,18 @@ async fn drive<T: Tool>(
             plan_file::bind(&plan, &procedure, Timestamp::now().as_second(), begun)?;
             (procedure, Some((plan, hash)))
         }
-        (None, Some(args)) => (T::request(args, &config)?, None),
+        (None, Some(args)) => {
+            if let Some(several) = several::find::<T>(shell, &args, &config).await? {
+                let all = several::severally(shell, common, &config, out, several);
+                // A future within futures grows beyond what the compiler follows.
+                return Box::pin(all).await;
+            }
+            (T::request(args, &config)?, None)
+        }
         (None, None) => return Err(CliError::usage("nothing is asked for")),
     };
     if common.save_plan.is_some() && !procedure.wants_change() {
-        return Err(
-            CliError::usage("no change is asked for: there is no plan to save")
-                .hint("--help names what can be asked for"),
-        );
+        return Err(nothing_to_save());
     }
     // Up to here nothing was contacted.
     let world = T::world(&procedure, &config).await?;
@@ -117,7 +124,8 @@ async fn drive<T: Tool>(
         config: &config,
         out,
         procedure,
-        world,
+        world: &world,
+        several: false,
     };
     match loaded {
         Some((plan, hash)) => run.loaded(&plan, &hash).await,
@@ -138,18 +146,29 @@ impl<T: Tool> Run<'_, T> {
             report = self.report(&inventory);
             self.out.show(&report.document);
         }
-        self.out.put("report", &report)?;
-        self.out.put("inventory", &inventory)?;
-        let found = judge(&report);
+        Box::pin(self.known(&inventory, &report)).await
+    }
+
+    /// What follows a look.
+    async fn known(&mut self, inventory: &Inventory<T>, report: &Report) -> Result<Exit, CliError> {
+        self.out.put("report", report)?;
+        self.out.put("inventory", inventory)?;
+        let found = judge(report);
         if !self.procedure.wants_change() {
             return Ok(found);
         }
-        let plan = match self.plan(&inventory)? {
+        let plan = match self.plan(inventory)? {
             Ok(plan) => plan,
             Err(refusals) => {
                 self.out.put("refusals", &refusals)?;
                 for refusal in refusals {
-                    self.shell.fail(&refusal.into());
+                    let error = CliError::from(refusal);
+                    let subject = self.procedure.subject();
+                    self.shell.fail(&if self.several {
+                        error.about(subject)
+                    } else {
+                        error
+                    });
                 }
                 return Ok(found.max(Exit::Refused));
             }
@@ -164,7 +183,11 @@ impl<T: Tool> Run<'_, T> {
         self.out.put("plan", &plan)?;
         self.out.put("hash", &hash)?;
         if plan.steps.is_empty() {
-            self.shell.say("nothing to do");
+            let about = match self.several {
+                true => format!("{}: ", self.procedure.subject()),
+                false => String::new(),
+            };
+            self.shell.say(&format!("{about}nothing to do"));
             return Ok(found);
         }
         let saves = self.common.save_plan.is_some();
@@ -211,7 +234,7 @@ impl<T: Tool> Run<'_, T> {
             // First: a look that ended because it was told to is no whole one.
             biased;
             () = self.shell.cancel.cancelled() => Err(Failure::interrupted()),
-            found = self.procedure.discover(&self.world, &cx) => found,
+            found = self.procedure.discover(self.world, &cx) => found,
         };
         watch.clear();
         found.map_err(|failure| {
@@ -223,8 +246,7 @@ impl<T: Tool> Run<'_, T> {
     /// What a look found, with what it could not see.
     fn report(&self, inventory: &Inventory<T>) -> Report {
         let mut report = self.procedure.report(inventory);
-        let gaps = report.gaps.iter();
-        let lines = gaps.map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why));
+        let lines = render::unseen(&report.gaps);
         report.document.notes.extend(lines);
         report
     }
@@ -306,7 +328,7 @@ impl<T: Tool> Run<'_, T> {
     async fn dry(&mut self, plan: &Plan<Action<T>>, hash: &str) -> Result<Exit, CliError> {
         let watch = Arc::new(Watch::looking(self.shell.terminal.clone()));
         let cx = Cx::new(watch.clone(), self.shell.cancel.clone());
-        let outcomes = check(plan, &self.world, &cx).await;
+        let outcomes = check(plan, self.world, &cx).await;
         watch.clear();
         self.out.show(&render::plan(plan, Some(&outcomes)));
         self.out.put("outcomes", &outcomes)?;
@@ -336,7 +358,7 @@ impl<T: Tool> Run<'_, T> {
             () = self.shell.cancel.cancelled() => {
                 return Err(CliError::new(Exit::Incomplete, "stopped before anything was begun"));
             }
-            now = self.procedure.identities(&self.world, plan) => now,
+            now = self.procedure.identities(self.world, plan) => now,
         };
         for (name, was) in &plan.world {
             let is = match now.get(name) {
@@ -396,6 +418,11 @@ fn shown(path: &Path) -> String {
 fn hash<A: Act>(plan: &Plan<A>) -> Result<String, CliError> {
     plan.hash()
         .map_err(|source| CliError::new(Exit::Failed, "the plan cannot be hashed").because(&source))
+}
+
+fn nothing_to_save() -> CliError {
+    CliError::usage("no change is asked for: there is no plan to save")
+        .hint("--help names what can be asked for")
 }
 
 /// What a check means.

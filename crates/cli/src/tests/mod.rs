@@ -3,6 +3,7 @@
 mod apply;
 mod look;
 mod plan_files;
+mod several;
 mod toy;
 
 use std::collections::VecDeque;

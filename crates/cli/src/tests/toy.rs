@@ -13,11 +13,11 @@ use opsweek_core::procedures::{Heading, Identities, Offer, Procedure, Refusal, R
 use serde::{Deserialize, Serialize};
 
 use crate::run::ConfigOf;
-use crate::{CliError, Tool};
+use crate::{CliError, Several, Tool};
 
 pub(super) struct Toy;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct ToyArgs {
     /// Whose things these are
     user: String,
@@ -69,6 +69,34 @@ impl Tool for Toy {
             picked: Vec::new(),
             section: config.tool.clone(),
         })
+    }
+
+    async fn several(
+        args: &ToyArgs,
+        config: &ConfigOf<Self>,
+        _: &Cx,
+    ) -> Result<Option<Several<Self>>, CliError> {
+        if !args.user.contains(',') {
+            return Ok(None);
+        }
+        let one = |user: &str| {
+            let user = user.to_owned();
+            let args = ToyArgs {
+                user,
+                ..args.clone()
+            };
+            Self::request(args, config)
+        };
+        let procedures = args
+            .user
+            .split(',')
+            .map(one)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Several {
+            world: Folder(config.tool.dir.clone()),
+            procedures,
+            gaps: Vec::new(),
+        }))
     }
 
     fn resume(plan: &Plan<Move>, config: &ConfigOf<Self>) -> Result<Clearing, CliError> {
@@ -365,6 +393,7 @@ impl Procedure for Clearing {
             coverage: Vec::new(),
             unasked: Vec::new(),
             notes: Vec::new(),
+            pace: None,
             waves: ["copy", "remove"]
                 .map(|name| Wave {
                     name: name.into(),

@@ -13,7 +13,7 @@ use std::future::Future;
 
 use serde::Serialize;
 
-use crate::engine::render::Document;
+use crate::engine::render::{Document, Table};
 use crate::engine::{Act, Cx, Failure, Gap, Plan};
 
 /// A safety rule's no.
@@ -125,6 +125,43 @@ pub trait Procedure: Send + Sync {
         world: &<Self::Action as Act>::World,
         cx: &Cx,
     ) -> impl Future<Output = Result<Self::Inventory, Failure>> + Send;
+
+    /// Looks for all of them, each with its answer in the same place. A procedure that can
+    /// share a part of the look does.
+    fn discover_all(
+        all: &[Self],
+        world: &<Self::Action as Act>::World,
+        cx: &Cx,
+    ) -> impl Future<Output = Vec<Result<Self::Inventory, Failure>>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            let mut found = Vec::with_capacity(all.len());
+            for one in all {
+                found.push(one.discover(world, cx).await);
+            }
+            found
+        }
+    }
+
+    /// What looks about several subjects found, for people: a line each.
+    fn overview(all: &[(&Self, &Self::Inventory)]) -> Document
+    where
+        Self: Sized,
+    {
+        let row = |(one, found): &(&Self, &Self::Inventory)| {
+            vec![one.subject().to_owned(), one.report(found).document.title]
+        };
+        Document {
+            tables: vec![Table {
+                title: String::new(),
+                columns: vec!["subject", "found"],
+                rows: all.iter().map(row).collect(),
+            }],
+            ..Document::default()
+        }
+    }
 
     /// What the look found, for people.
     fn report(&self, inventory: &Self::Inventory) -> Report;

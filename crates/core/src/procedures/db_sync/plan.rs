@@ -183,6 +183,7 @@ impl Base<'_> {
             coverage: Vec::new(),
             unasked: Vec::new(),
             notes,
+            pace: None,
             waves: vec![
                 wave("make the copy", false),
                 wave("make room", true),

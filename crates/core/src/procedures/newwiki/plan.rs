@@ -77,6 +77,7 @@ pub(super) fn plan(
         coverage: found.gaps.clone(),
         unasked: Vec::new(),
         notes: notes(request, &work),
+        pace: None,
         waves: WAVES
             .map(|(name, gate)| Wave {
                 name: name.to_owned(),

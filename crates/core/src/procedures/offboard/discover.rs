@@ -7,9 +7,10 @@ use futures::stream::{self, StreamExt};
 use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
+use super::shared::Shared;
 use super::{Intent, Request, look};
 use crate::actions::World;
-use crate::actions::guard::lies_in;
+use crate::actions::guard::{UserName, lies_in};
 use crate::actions::host::{self, places::Places};
 use crate::engine::{Cx, Failure, Gap};
 use crate::procedures::Identities;
@@ -23,15 +24,16 @@ pub(super) async fn discover(
     request: &Request,
     policy: &Policy,
     admins: Option<&Admins>,
+    shared: &Shared,
     world: &World,
     cx: &Cx,
 ) -> Result<Inventory, Failure> {
     let now = jiff::Timestamp::now().as_second();
     let (account, applications, hdfs, hosts) = tokio::join!(
-        account(request, admins),
+        account(request, admins, shared),
         applications(request, world),
         hdfs(request, policy, world, cx),
-        hosts(request, policy, world, cx),
+        hosts(request, policy, shared, world, cx),
     );
     if cx.cancel().is_cancelled() {
         return Err(Failure::interrupted());
@@ -50,7 +52,7 @@ pub(super) async fn discover(
         None
     });
     // Whose files lie inside the home is asked of the metastore: it needs to know the home.
-    let hive = hive(request, policy, world, hdfs.as_ref(), cx)
+    let hive = hive(request, policy, shared, world, hdfs.as_ref(), cx)
         .await
         .unwrap_or_else(|failure| {
             gaps.push(gap("hive", Some("cluster"), &failure));
@@ -104,22 +106,22 @@ pub(super) fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
 }
 
 /// What the admins' data file says.
-async fn account(request: &Request, admins: Option<&Admins>) -> Result<Account, Gap> {
+async fn account(
+    request: &Request,
+    admins: Option<&Admins>,
+    shared: &Shared,
+) -> Result<Account, Gap> {
     let unknown = |why: String| Gap {
         place: "account".to_owned(),
         why,
         lane: None,
     };
-    let Some(admins) = admins.cloned() else {
+    let Some(admins) = admins else {
         return Err(unknown("no admins' data file is configured".to_owned()));
     };
-    let user = request.user.clone();
-    let read = tokio::task::spawn_blocking(move || admins.account(&user)).await;
-    match read {
-        Ok(Ok(account)) => Ok(account),
-        Ok(Err(error)) => Err(unknown(Failure::new(error, None).chain().join(": "))),
-        Err(error) => Err(unknown(error.to_string())),
-    }
+    let accounts = shared.accounts(admins).await;
+    let accounts = accounts.map_err(|failure| unknown(failure.chain().join(": ")))?;
+    Ok(accounts.of(&request.user))
 }
 
 /// What the user is running on YARN, where that is configured.
@@ -145,6 +147,7 @@ async fn hdfs(
 async fn hive(
     request: &Request,
     policy: &Policy,
+    shared: &Shared,
     world: &World,
     hdfs: Option<&HdfsFindings>,
     cx: &Cx,
@@ -158,6 +161,7 @@ async fn hive(
                 user: &request.user,
                 move_tables: &request.move_tables,
                 policy,
+                shared,
                 cx,
             };
             look.look(hdfs).await.map(Some)
@@ -170,47 +174,29 @@ type Hosts = (BTreeMap<String, Places>, Vec<Gap>);
 async fn hosts(
     request: &Request,
     policy: &Policy,
+    shared: &Shared,
     world: &World,
     cx: &Cx,
 ) -> Result<Hosts, Failure> {
     let Some(fleet) = &world.fleet else {
         return Ok(Hosts::default());
     };
-    let names = fleet.hosts(None)?;
-    let total = names.len() as u64;
-    let mut found = BTreeMap::new();
-    let mut gaps = Vec::new();
-    let mut looks = stream::iter(names)
-        .map(|name| async move {
-            let look = look_at(fleet, &name, request, policy, cx).await;
-            (name, look)
-        })
-        .buffer_unordered(HOSTS);
-    let progress = cx.for_step("hosts");
-    while let Some((name, look)) = looks.next().await {
-        match look {
-            Ok(places) => {
-                found.insert(name.to_string(), places);
-            }
-            Err(failure) => gaps.push(gap(name.as_str(), Some(name.as_str()), &failure)),
-        }
-        progress.progress((found.len() + gaps.len()) as u64, Some(total), "hosts");
-    }
-    gaps.sort_by(|a, b| a.place.cmp(&b.place));
-    Ok((found, gaps))
+    let all = shared.on_hosts(fleet, policy, cx).await?;
+    let found = all.get(&request.user);
+    Ok(found.map_or_else(Hosts::default, |on| (on.places.clone(), on.gaps.clone())))
 }
 
 pub(super) async fn look_at(
     fleet: &Fleet,
     name: &HostName,
-    request: &Request,
+    user: &UserName,
     policy: &Policy,
     cx: &Cx,
 ) -> Result<Places, Failure> {
     host::look(
         fleet,
         name,
-        &request.user,
+        user,
         &policy.host_homes,
         &policy.host_archives,
         &policy.never_archive,

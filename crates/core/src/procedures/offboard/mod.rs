@@ -9,25 +9,33 @@ pub mod inventory;
 mod look;
 mod manifest;
 pub mod moving;
+mod overview;
 mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+pub mod scan;
 pub mod scope;
+mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
-use crate::engine::{Cx, Failure, Plan};
+use crate::engine::render::Document;
+use crate::engine::{Cx, Failure, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
 use moving::TableMove;
 use policy::Policy;
 use scope::{Place, Scope};
+use shared::Shared;
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,41 @@ pub enum Homes {
     Delete,
     /// They stay.
     Keep,
+}
+
+/// How fast hosts are gone over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// How many at once, 1 at least.
+    pub size: u32,
+    /// The pause between one batch and the next, in seconds.
+    pub sleep: u32,
+    /// The percentage of hosts, 0 to 100, that must have succeeded for another batch to begin.
+    pub success: u8,
+}
+
+impl Batches {
+    /// The plan, with its hosts gone over like this.
+    fn pace(self, mut plan: Plan<Action>) -> Plan<Action> {
+        let steps = plan.steps.iter();
+        let lanes: BTreeSet<String> = steps
+            .filter(|step| matches!(step.action, Action::Host(_)))
+            .map(|step| step.lane.clone())
+            .collect();
+        if !lanes.is_empty() {
+            plan.notes.push(format!(
+                "hosts: {} at a time, {} s between, as long as {}% succeed",
+                self.size, self.sleep, self.success
+            ));
+            plan.pace = Some(Pace {
+                lanes,
+                batch: self.size,
+                sleep: self.sleep,
+                success: self.success,
+            });
+        }
+        plan
+    }
 }
 
 /// What was asked for.
@@ -83,6 +126,8 @@ pub struct Request {
     pub move_tables: Vec<TableMove>,
     /// Data elsewhere in HDFS that becomes part of the plan.
     pub include: Vec<String>,
+    /// How fast to go over hosts; `None`: as fast as they can be reached.
+    pub batches: Option<Batches>,
 }
 
 impl Request {
@@ -101,6 +146,7 @@ impl Request {
             places: Scope::all(),
             move_tables: Vec::new(),
             include: Vec::new(),
+            batches: None,
         }
     }
 
@@ -123,6 +169,9 @@ impl Request {
         })
     }
 }
+
+/// How many users are looked at at once; the clients bound their connections themselves.
+const LOOKS: usize = 8;
 
 /// The procedure for one user.
 pub struct Offboard {
@@ -199,6 +248,11 @@ impl Offboard {
         self.request.places.within(self.request.intent, world)
     }
 
+    async fn look(&self, shared: &Shared, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        let admins = self.admins.as_ref();
+        discover::discover(&self.request, &self.policy, admins, shared, world, cx).await
+    }
+
     /// The file that says who holds the subject's lock.
     fn lock_path(&self) -> String {
         format!("{}/.{}.lock", self.policy.archive, self.request.user)
@@ -247,7 +301,28 @@ impl Procedure for Offboard {
         if self.request.intent == Intent::Restore {
             return restore::discover(&self.request, &self.policy, world, cx).await;
         }
-        discover::discover(&self.request, &self.policy, self.admins.as_ref(), world, cx).await
+        let request = &self.request;
+        let alone = Shared::new(vec![request.user.clone()], request.include.clone());
+        self.look(&alone, world, cx).await
+    }
+
+    async fn discover_all(all: &[Self], world: &World, cx: &Cx) -> Vec<Result<Inventory, Failure>> {
+        let users = all.iter().map(|one| one.request.user.clone()).collect();
+        let included = all.iter().flat_map(|one| one.request.include.clone());
+        let shared = &Shared::new(users, included.collect());
+        stream::iter(0..all.len())
+            .map(|index| all[index].look(shared, world, cx))
+            .buffered(LOOKS)
+            .collect()
+            .await
+    }
+
+    fn overview(all: &[(&Self, &Inventory)]) -> Document {
+        let all: Vec<(&Inventory, bool)> = all
+            .iter()
+            .map(|(one, found)| (*found, one.report(found).leftovers))
+            .collect();
+        overview::overview(&all)
     }
 
     fn report(&self, inventory: &Inventory) -> Report {
@@ -258,10 +333,14 @@ impl Procedure for Offboard {
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
-        match &inventory.restore {
-            Some(found) => restore::plan(&self.policy, inventory, found, heading),
-            None => plan::plan(&self.request, &self.policy, inventory, heading),
-        }
+        let plan = match &inventory.restore {
+            Some(found) => restore::plan(&self.policy, inventory, found, heading)?,
+            None => plan::plan(&self.request, &self.policy, inventory, heading)?,
+        };
+        Ok(match self.request.batches {
+            Some(batches) => batches.pace(plan),
+            None => plan,
+        })
     }
 
     fn unfit(&self, plan: &Plan<Action>, reviewed: bool) -> Option<Refusal> {

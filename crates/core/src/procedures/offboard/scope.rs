@@ -116,7 +116,7 @@ impl Scope {
     /// The world without what was not asked for, which so cannot be contacted; HDFS stays where a
     /// change needs it: archives, records and the lock are there. Refused where a place that was
     /// chosen is not configured.
-    pub(super) fn within(&self, intent: Intent, world: World) -> Result<World, Refusal> {
+    pub fn within(&self, intent: Intent, world: World) -> Result<World, Refusal> {
         let configured = [
             (Place::Hdfs, world.hdfs.is_some(), "hdfs"),
             (Place::Hive, world.metastore.is_some(), "metastore"),

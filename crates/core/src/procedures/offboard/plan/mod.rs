@@ -95,6 +95,7 @@ pub(super) fn plan(
         coverage,
         unasked: request.places.unasked(),
         notes: planner.notes,
+        pace: None,
         waves: if request.intent == Intent::Delete {
             delete::WAVES
         } else {

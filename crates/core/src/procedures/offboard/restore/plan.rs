@@ -87,6 +87,7 @@ pub(in super::super) fn plan(
         coverage: planner.coverage,
         unasked: inventory.places.unasked(),
         notes: planner.notes,
+        pace: None,
         waves: [
             ("set the records aside", false),
             ("put back", true),
