@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
-use super::{Intent, Request, look};
+use super::{Request, look};
 use crate::actions::World;
 use crate::actions::guard::lies_in;
 use crate::actions::host::{self, places::Places};
@@ -66,8 +66,7 @@ pub(super) async fn discover(
         }
     }
     if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
-        && request.intent != Intent::Look
-        && let Err(failure) = look::quotas(client, policy, found, hive.as_ref()).await
+        && let Err(failure) = look::room(client, request.intent, policy, found, hive.as_ref()).await
     {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
     }

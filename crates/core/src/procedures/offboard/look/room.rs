@@ -1,18 +1,49 @@
-//! Whether there is room for an archive.
+//! Whether an archive can go where it is to go.
 
+use super::super::Intent;
 use super::super::inventory::{HdfsFindings, HiveFindings, Limit, Quota, Weight};
 use super::super::policy::Policy;
 use crate::engine::Failure;
 use crate::services::hdfs::Hdfs;
 
-/// The quotas of the archives' folder and of the folders it lies in, below the allowed roots; with
-/// any, the weight of each tree that may go there. A root and what is above it is not asked:
-/// without a quota there the `NameNode` would count everything.
-pub(in super::super) async fn quotas(
+/// Whether an archive can go where it is to go: encryption zones in the way, and quotas.
+pub(in super::super) async fn room(
     hdfs: &Hdfs,
+    intent: Intent,
     policy: &Policy,
     found: &mut HdfsFindings,
     hive: Option<&HiveFindings>,
+) -> Result<(), Failure> {
+    let home = found.home.iter().map(|home| &home.tree.path);
+    let databases = hive.into_iter().flat_map(|hive| &hive.databases);
+    let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
+    let elsewhere = found.elsewhere().map(|tree| &tree.path);
+    let trees: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
+    // The trash is in none.
+    let zone =
+        intent != Intent::Delete && hdfs.encrypted(&policy.archive).await?.unwrap_or_default();
+    for tree in &trees {
+        // In a zone both may be in the same: the NameNode knows.
+        let encrypted = hdfs.encrypted(tree).await?.unwrap_or_default();
+        if encrypted != zone {
+            found.encrypted = Some(if encrypted { tree } else { &policy.archive }.clone());
+            break;
+        }
+    }
+    if intent == Intent::Look {
+        return Ok(());
+    }
+    quotas(hdfs, policy, found, &trees).await
+}
+
+/// The quotas of the archives' folder and of the folders it lies in, below the allowed roots; with
+/// any, the weight of each tree that may go there. A root and what is above it is not asked:
+/// without a quota there the `NameNode` would count everything.
+async fn quotas(
+    hdfs: &Hdfs,
+    policy: &Policy,
+    found: &mut HdfsFindings,
+    trees: &[String],
 ) -> Result<(), Failure> {
     let mut folder = policy.archive.as_str();
     while policy.guard().hdfs(folder).is_ok() {
@@ -41,18 +72,13 @@ pub(in super::super) async fn quotas(
     if found.quotas.is_empty() {
         return Ok(());
     }
-    let home = found.home.iter().map(|home| &home.tree.path);
-    let databases = hive.into_iter().flat_map(|hive| &hive.databases);
-    let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
-    let elsewhere = found.elsewhere().map(|tree| &tree.path);
-    let paths: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
-    for path in paths {
-        if let Some(summary) = hdfs.summary(&path).await? {
+    for path in trees {
+        if let Some(summary) = hdfs.summary(path).await? {
             let weight = Weight {
                 names: summary.files + summary.folders,
                 space: summary.bytes_replicated,
             };
-            found.weights.insert(path, weight);
+            found.weights.insert(path.clone(), weight);
         }
     }
     Ok(())
