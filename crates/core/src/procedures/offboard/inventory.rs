@@ -65,7 +65,7 @@ pub struct HdfsFindings {
     /// Those parts of the home, or of an archive that was begun, that are not worth keeping:
     /// trash and staging folders.
     pub parts: Vec<Tree>,
-    /// Folders in the home that have snapshots allowed.
+    /// Folders in what is to go that have snapshots allowed.
     pub snapshottable: Vec<String>,
     /// A tree that would leave its encryption zone; or the folder of archives, where that is one
     /// and something would have to be renamed into it.

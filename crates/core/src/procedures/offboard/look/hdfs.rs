@@ -35,7 +35,6 @@ pub(in super::super) async fn hdfs(
     if let Some(tree) = Tree::look(hdfs, &home).await? {
         let newest = newest(hdfs, &tree, cx).await?;
         found.home = Some(Found { tree, newest });
-        found.snapshottable = hdfs.snapshottable(&home).await?;
         let reserved = format!("{home}/.opsweek");
         found.reserved = hdfs.stat(&reserved).await?.map(|_| reserved);
     }
@@ -45,7 +44,6 @@ pub(in super::super) async fn hdfs(
             continue;
         };
         let newest = newest(hdfs, &tree, cx).await?;
-        found.snapshottable.extend(hdfs.snapshottable(path).await?);
         found
             .included
             .push((path.clone(), Some(Found { tree, newest })));

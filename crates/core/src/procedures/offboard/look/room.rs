@@ -1,12 +1,13 @@
-//! Whether an archive can go where it is to go.
+//! What keeps trees from going where they are to go.
 
 use super::super::Intent;
 use super::super::inventory::{HdfsFindings, HiveFindings, Limit, Quota, Weight};
 use super::super::policy::Policy;
+use crate::actions::guard::lies_in;
 use crate::engine::Failure;
 use crate::services::hdfs::Hdfs;
 
-/// Whether an archive can go where it is to go: encryption zones in the way, and quotas.
+/// Fills in what keeps trees from going where they are to go: snapshots, encryption zones, quotas.
 pub(in super::super) async fn room(
     hdfs: &Hdfs,
     intent: Intent,
@@ -19,6 +20,11 @@ pub(in super::super) async fn room(
     let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
     let elsewhere = found.elsewhere().map(|tree| &tree.path);
     let trees: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
+    if !trees.is_empty() {
+        let all = hdfs.snapshottable("/").await?.into_iter();
+        let in_the_way = |folder: &String| trees.iter().any(|tree| lies_in(folder, tree));
+        found.snapshottable = all.filter(in_the_way).collect();
+    }
     // The trash is in none.
     let zone =
         intent != Intent::Delete && hdfs.encrypted(&policy.archive).await?.unwrap_or_default();
