@@ -126,6 +126,61 @@ fn partitions_alone_in_the_home_follow_it_and_their_table_stays() {
     }
 }
 
+/// Makes an empty folder an encryption zone of the user.
+fn make_zone(user: &str, path: &str) {
+    let owner = format!("{user}:analytics-privatedata-users");
+    for arguments in [
+        &["dfs", "-mkdir", "-p", path][..],
+        &[
+            "crypto",
+            "-createZone",
+            "-keyName",
+            "sandbox",
+            "-path",
+            path,
+        ],
+        &["dfs", "-chown", &owner, path],
+    ] {
+        let output = sandbox().hdfs(None, arguments).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+fn zones() -> String {
+    let output = sandbox().hdfs(None, &["crypto", "-listZones"]).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_lies_in_an_encryption_zone_is_refused_and_a_zone_below_the_home_goes_along() {
+    let user = "elviszone";
+    seed(user);
+    let zone = format!("/wmf/data/zone-of-{user}");
+    make_zone(user, &zone);
+    let inner = format!("{zone}/data");
+    let made = sandbox().hdfs(Some(user), &["dfs", "-mkdir", &inner]);
+    assert!(made.unwrap().status.success());
+    let before = world_of(user);
+    let (refused, _) = plan(user, &[&LEAVES[..], &["--include", &inner]].concat(), 8);
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("{inner} is in an encryption zone")),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+
+    let below = format!("/user/{user}/vault");
+    make_zone(user, &below);
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    let kept = format!("{ARCHIVE}/{user}/vault");
+    assert!(in_hdfs(&kept) && zones().contains(&kept), "{}", zones());
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert!(in_hdfs(&below) && zones().contains(&below), "{}", zones());
+}
+
 #[test]
 fn a_home_that_is_a_link_goes_without_what_it_points_to() {
     let user = "elvislink";
