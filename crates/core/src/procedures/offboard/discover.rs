@@ -61,7 +61,7 @@ pub(super) async fn discover(
     if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
         for files in moving.filter_map(|one| one.files.as_ref().and(one.table.data.as_ref())) {
             if lies_in(&files.path, &home.tree.path) {
-                home.tree.remove(files);
+                home.tree.without(files);
             }
         }
     }
