@@ -123,7 +123,7 @@ fn others_tables_move_out_and_data_elsewhere_comes_along_and_back() {
 
 #[test]
 fn included_data_is_deleted_and_others_is_not_taken() {
-    let user = "elvisfaraway";
+    let user = "elvisdistant";
     seed(user);
     crate::offboard::delete::clear(user);
     let far = format!("/wmf/data/research/{user}");

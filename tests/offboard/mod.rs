@@ -1,6 +1,7 @@
 //! `offboard`.
 
 mod archive;
+mod awkward;
 mod choices;
 mod crash;
 mod delete;

@@ -8,7 +8,7 @@ use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
 use super::shared::Shared;
-use super::{Intent, Request, look};
+use super::{Request, look};
 use crate::actions::World;
 use crate::actions::guard::{UserName, lies_in};
 use crate::actions::host::{self, places::Places};
@@ -63,13 +63,12 @@ pub(super) async fn discover(
     if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
         for files in moving.filter_map(|one| one.files.as_ref().and(one.table.data.as_ref())) {
             if lies_in(&files.path, &home.tree.path) {
-                home.tree.remove(files);
+                home.tree.without(files);
             }
         }
     }
     if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
-        && request.intent != Intent::Look
-        && let Err(failure) = look::quotas(client, policy, found, hive.as_ref()).await
+        && let Err(failure) = look::room(client, request.intent, policy, found, hive.as_ref()).await
     {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
     }

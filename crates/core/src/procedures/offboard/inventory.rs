@@ -65,9 +65,10 @@ pub struct HdfsFindings {
     /// Those parts of the home, or of an archive that was begun, that are not worth keeping:
     /// trash and staging folders.
     pub parts: Vec<Tree>,
-    /// Folders in the home that have snapshots allowed.
+    /// Folders in what is to go that have snapshots allowed.
     pub snapshottable: Vec<String>,
-    /// A path in the home that is encrypted.
+    /// A tree that would leave its encryption zone; or the folder of archives, where that is one
+    /// and something would have to be renamed into it.
     pub encrypted: Option<String>,
     /// Archives, newest name last.
     pub archives: Vec<Archive>,

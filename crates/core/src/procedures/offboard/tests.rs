@@ -36,6 +36,7 @@ fn tree(path: &str) -> Tree {
         files: 10,
         folders: 3,
         bytes: 2048,
+        leaves: Vec::new(),
     }
 }
 
@@ -426,7 +427,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 15] = [
+    let rules: [(&str, Break<'_>); 16] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -452,7 +453,10 @@ fn refusals() {
                 .snapshottable
                 .push("/user/elvis/s".into());
         }),
-        ("encryption zone", &|f| {
+        ("nothing can be renamed into it", &|f| {
+            f.hdfs.as_mut().unwrap().encrypted = Some("/wmf/data/archive/user".into());
+        }),
+        ("be renamed out of it", &|f| {
             f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into());
         }),
         ("right after moving the home", &|f| {

@@ -34,10 +34,7 @@ pub(in super::super) async fn hdfs(
     }
     if let Some(tree) = Tree::look(hdfs, &home).await? {
         let newest = newest(hdfs, &tree, cx).await?;
-        let encrypted = hdfs.encrypted(&home).await?.unwrap_or_default();
-        found.encrypted = encrypted.then(|| home.clone());
         found.home = Some(Found { tree, newest });
-        found.snapshottable = hdfs.snapshottable(&home).await?;
         let reserved = format!("{home}/.opsweek");
         found.reserved = hdfs.stat(&reserved).await?.map(|_| reserved);
     }
@@ -47,10 +44,6 @@ pub(in super::super) async fn hdfs(
             continue;
         };
         let newest = newest(hdfs, &tree, cx).await?;
-        found.snapshottable.extend(hdfs.snapshottable(path).await?);
-        if hdfs.encrypted(path).await?.unwrap_or_default() {
-            found.encrypted.get_or_insert_with(|| path.clone());
-        }
         found
             .included
             .push((path.clone(), Some(Found { tree, newest })));

@@ -3,9 +3,9 @@
 mod hdfs;
 mod hive;
 mod moving;
-mod quotas;
+mod room;
 
 use super::inventory::TableFound;
 pub(super) use hdfs::{hdfs, is_archive_of, restored_from};
 pub(super) use hive::Hive;
-pub(super) use quotas::quotas;
+pub(super) use room::room;

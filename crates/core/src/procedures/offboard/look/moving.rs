@@ -53,7 +53,7 @@ pub(super) async fn look(
             && let Some(data) = database.data.as_mut()
             && lies_in(path, &data.tree.path)
         {
-            data.tree.remove(size);
+            data.tree.without(size);
         }
         let mut fault = None;
         let mut partitions =

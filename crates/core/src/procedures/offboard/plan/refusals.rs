@@ -70,10 +70,17 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             );
         }
         if let Some(path) = hdfs.encrypted.as_ref().filter(|_| !request.skip_trash) {
-            refuse(
-                format!("{path} is in an encryption zone: it cannot be renamed out of it"),
-                "copy what is worth keeping out of the zone, then --delete --skip-trash",
-            );
+            if *path == policy.archive {
+                refuse(
+                    format!("{path} is in an encryption zone: nothing can be renamed into it"),
+                    "set offboard.archive to a folder outside of zones",
+                );
+            } else {
+                refuse(
+                    format!("{path} is in an encryption zone: it cannot be renamed out of it"),
+                    "copy what is worth keeping out of the zone, then --delete --skip-trash",
+                );
+            }
         }
         if let Some(path) = hdfs.reserved.as_ref().filter(|_| !deletes) {
             refuse(

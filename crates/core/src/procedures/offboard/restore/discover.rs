@@ -345,6 +345,7 @@ impl Look<'_> {
                     files: u64::from(!line.folder),
                     folders: u64::from(line.folder),
                     bytes: line.len,
+                    leaves: Vec::new(),
                 };
                 parts.insert(line.path, (tree, line.modified));
             } else if let Some((tree, _)) = parts.get_mut(part) {

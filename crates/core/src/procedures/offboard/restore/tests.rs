@@ -32,6 +32,7 @@ fn tree(path: &str) -> Tree {
         files: 10,
         folders: 3,
         bytes: 2048,
+        leaves: Vec::new(),
     }
 }
 
