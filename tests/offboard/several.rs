@@ -1,5 +1,6 @@
 //! Several users at once: named in a file, or found by a scan.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::support::{
@@ -136,10 +137,10 @@ fn config_for(name: &str, listed: &[(&str, &str)]) -> PathBuf {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|user| !user.starts_with(' ') && !listed.iter().any(|(one, _)| one == user));
     for user in others {
-        data.push_str(&format!("  {user}: {{ ensure: present }}\n"));
+        writeln!(data, "  {user}: {{ ensure: present }}").unwrap();
     }
     for (user, ensure) in listed.iter().filter(|(_, ensure)| !ensure.is_empty()) {
-        data.push_str(&format!("  {user}: {{ ensure: {ensure} }}\n"));
+        writeln!(data, "  {user}: {{ ensure: {ensure} }}").unwrap();
     }
     let file = scratch(&format!("{name}.yaml"));
     std::fs::write(&file, data).unwrap();

@@ -183,11 +183,12 @@ impl<T: Tool> Run<'_, T> {
         self.out.put("plan", &plan)?;
         self.out.put("hash", &hash)?;
         if plan.steps.is_empty() {
-            let about = match self.several {
-                true => format!("{}: ", self.procedure.subject()),
-                false => String::new(),
-            };
-            self.shell.say(&format!("{about}nothing to do"));
+            let subject = self.procedure.subject();
+            self.shell.say(&if self.several {
+                format!("{subject}: nothing to do")
+            } else {
+                "nothing to do".to_owned()
+            });
             return Ok(found);
         }
         let saves = self.common.save_plan.is_some();

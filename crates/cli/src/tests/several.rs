@@ -7,11 +7,8 @@ fn a_look_is_one_table_and_each_is_in_the_json() {
     let desk = Desk::with(&[("a", "1")]);
     let ran = desk.run(&["elvis,azy"]);
     assert_eq!((ran.code, &*ran.err), (3, ""));
-    insta::assert_snapshot!(ran.out, @"
-    SUBJECT  FOUND
-    elvis    elvis
-    azy      azy
-    ");
+    let table = [" SUBJECT  FOUND", " elvis    elvis", " azy      azy", ""];
+    assert_eq!(ran.out, table.join("\n"));
     desk.write("down", "");
     let ran = desk.run(&["elvis,azy", "--format", "json"]);
     assert_eq!(ran.code, 7);

@@ -13,7 +13,7 @@ use super::inventory::{
 };
 use super::policy::Policy;
 use super::scope::Scope;
-use super::{Homes, Intent, Offboard, Request};
+use super::{Batches, Homes, Intent, Offboard, Request};
 use crate::actions::Action;
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
@@ -575,4 +575,55 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
     let report = procedure.report(&found);
     assert!(!report.leftovers);
     insta::assert_snapshot!(report.document.text(None));
+}
+
+#[test]
+fn hosts_alone_go_in_batches() {
+    let batches = Batches {
+        size: 2,
+        sleep: 5,
+        success: 90,
+    };
+    let plan_of = |found: &Inventory| {
+        let request = Request {
+            batches: Some(batches),
+            ..archive()
+        };
+        planned(request, found).unwrap()
+    };
+    let mut found = everything();
+    let plan = plan_of(&found);
+    let pace = plan.pace.clone().unwrap();
+    let hosts: Vec<&String> = found.hosts.keys().collect();
+    assert_eq!(pace.lanes.iter().collect::<Vec<_>>(), hosts);
+    assert_eq!((pace.batch, pace.sleep, pace.success), (2, 5, 90));
+    let note = "hosts: 2 at a time, 5 s between, as long as 90% succeed";
+    assert!(plan.notes.iter().any(|one| one == note), "{:?}", plan.notes);
+    // Where there is nothing to be done on hosts, nothing is said of them.
+    found.hosts.clear();
+    assert_eq!(plan_of(&found).pace, None);
+}
+
+/// What a table says of users, a row each.
+#[test]
+fn several_users_are_one_table() {
+    let nothing = Inventory {
+        user: user("nemo"),
+        account: Account::Unlisted,
+        hdfs: Some(HdfsFindings::default()),
+        hive: Some(HiveFindings::default()),
+        hosts: BTreeMap::new(),
+        ..everything()
+    };
+    let look =
+        |name: &str| Offboard::new(Request::look(user(name)), Policy::default(), None).unwrap();
+    let (elvis, nemo) = (look("elvis"), look("nemo"));
+    let all = [(&nemo, &nothing), (&elvis, &everything())];
+    insta::assert_snapshot!(Offboard::overview(&all).text(None), @"
+    1 of 2 users have left things behind
+
+     USER   ACCOUNT     LEFT OVER  HDFS FILES  HDFS BYTES  NEWEST CHANGE     DATABASES  OTHER TABLES  HOSTS            IN THE WAY  ARCHIVES
+     elvis  absent      yes        20          4.0 KiB     1970-01-01 00:00  elvis      1             stat[1008-1009]
+     nemo   not listed
+    ");
 }
