@@ -178,10 +178,7 @@ impl Server {
             .arg(option("--ssl-key=", &key))
             // A killed server loses nothing by these, only a machine without power.
             .arg("--innodb-flush-log-at-trx-commit=2")
-            .args(["--innodb-flush-method=nosync", "--debug-no-sync"])
-            // By threads, not by io_uring: some kernels drop what a thread that ended has asked
-            // for, on which InnoDB dies, or go on writing for a process that was killed.
-            .arg("--innodb-use-native-aio=OFF");
+            .args(["--innodb-flush-method=nosync", "--debug-no-sync"]);
         let memory = match self {
             Self::Metadata => "--innodb-buffer-pool-size=128M",
             _ => "--innodb-buffer-pool-size=64M",
