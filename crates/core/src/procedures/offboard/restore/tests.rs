@@ -392,7 +392,16 @@ fn a_manifest_is_read_as_it_was_written() {
 #[test]
 fn a_manifest_that_is_about_something_else_is_not_believed() {
     type Break<'a> = &'a dyn Fn(&mut Manifest);
-    let cases: [Break<'_>; 12] = [
+    let include = |m: &mut Manifest, path: &str, name: &str| {
+        m.included.push(path.into());
+        m.moves
+            .push((path.into(), format!("{ARCHIVE}/.opsweek/hive/{name}")));
+    };
+    let far = "wmf.data.research.elvis.data";
+    let mut sound = manifest();
+    include(&mut sound, "/wmf/data/research/elvis", far);
+    assert_eq!(faults(&sound), Vec::<String>::new());
+    let cases: [Break<'_>; 17] = [
         &|m| m.format = 1,
         &|m| m.user = "azy".into(),
         &|m| m.home = Some("/user/azy".into()),
@@ -405,6 +414,22 @@ fn a_manifest_that_is_about_something_else_is_not_believed() {
         &|m| m.trashed.push("/user/elvis/a/b".into()),
         &|m| m.trashed.push("/user/elvis/..".into()),
         &|m| m.given[0].path = Some("/tmp/x".into()),
+        &|m| include(m, "/user/azy/x", "user.azy.x.data"),
+        &|m| {
+            include(
+                m,
+                "/wmf/data/archive/user/azy",
+                "wmf.data.archive.user.azy.data",
+            )
+        },
+        &|m| include(m, "/etc/x", "etc.x.data"),
+        &|m| include(m, "/wmf/data/research/azy", far),
+        &|m| {
+            m.moves.push((
+                "/wmf/data/research/elvis".into(),
+                format!("{ARCHIVE}/.opsweek/hive/{far}"),
+            ))
+        },
     ];
     for (at, break_it) in cases.into_iter().enumerate() {
         let mut manifest = manifest();
@@ -427,13 +452,21 @@ proptest! {
         home in prop::option::of(paths()),
         moves in prop::collection::vec((paths(), paths()), 0..4),
         others in prop::collection::vec(paths(), 0..3),
+        elsewhere in prop::collection::vec("/(user/azy|wmf/data|wmf/data/archive/user|etc)(/[a.]{1,2}){0,2}", 0..3),
         trashed in prop::collection::vec(paths(), 0..3),
     ) {
         let manifest = Manifest {
             format: manifest::FORMAT,
             user: "elvis".into(),
             home,
-            moves,
+            moves: moves
+                .into_iter()
+                .chain(elsewhere.iter().map(|path| {
+                    let name = crate::procedures::offboard::elsewhere::name(path);
+                    (path.clone(), format!("{ARCHIVE}/.opsweek/hive/{name}"))
+                }))
+                .collect(),
+            included: elsewhere.clone(),
             others,
             trashed,
             ..Manifest::default()
@@ -443,7 +476,11 @@ proptest! {
         }
         let climbs = |path: &str| path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
         for (from, to) in &manifest.moves {
-            prop_assert!(from == "/user/elvis" || from == "/user/hive/warehouse/elvis.db", "{from}");
+            let own = from == "/user/elvis" || from == "/user/hive/warehouse/elvis.db";
+            let far = elsewhere.contains(from)
+                && from.starts_with("/wmf/data/")
+                && !lies_in(from, "/wmf/data/archive/user");
+            prop_assert!((own || far) && !climbs(from), "{from}");
             prop_assert!(lies_in(to, ARCHIVE) && !climbs(to), "{to}");
         }
         for path in manifest.others.iter().chain(&manifest.trashed) {
