@@ -25,6 +25,8 @@ pub(crate) fn free_port() -> u16 {
 /// A running redis-server. It ends with the test.
 pub(crate) struct Redis {
     pub(crate) port: u16,
+    /// What `{tls-port}` stands for in its arguments.
+    pub(crate) tls_port: u16,
     pub(crate) folder: TempDir,
     arguments: Vec<String>,
     /// The port of the server that a Sentinel watches.
@@ -58,6 +60,7 @@ impl Redis {
             .map(|index| arguments[index + 1].clone());
         Self {
             port: free_port(),
+            tls_port: free_port(),
             folder,
             arguments,
             master: None,
@@ -73,11 +76,11 @@ impl Redis {
         sentinel.start_anywhere().await
     }
 
-    /// Runs it, on another port if its own was taken by somebody else meanwhile.
-    async fn start_anywhere(mut self) -> Self {
+    /// Runs it, on other ports if its own were taken by somebody else meanwhile.
+    pub(crate) async fn start_anywhere(mut self) -> Self {
         eventually("redis-server", async || {
             if self.has_ended() {
-                self.port = free_port();
+                (self.port, self.tls_port) = (free_port(), free_port());
                 self.spawn();
             }
             self.answers().await
@@ -110,7 +113,11 @@ impl Redis {
             None => sandbox::server(self.folder(), self.port),
         }
         .unwrap();
-        command.args(&self.arguments).stdout(Stdio::null());
+        let tls_port = self.tls_port.to_string();
+        let arguments = self.arguments.iter();
+        command
+            .args(arguments.map(|argument| argument.replace("{tls-port}", &tls_port)))
+            .stdout(Stdio::null());
         self.child = Some(command.spawn().unwrap());
     }
 
