@@ -61,7 +61,7 @@ pub enum Error {
         pids: Vec<i32>,
     },
     /// Something was asked of a server that is not up.
-    #[error("{server} is not up in {dir}", dir = dir.display())]
+    #[error("{server} is not up in {dir}{log}", dir = dir.display(), log = quoted(log))]
     NotUp {
         /// The service that the server is a part of.
         service: Service,
@@ -69,6 +69,8 @@ pub enum Error {
         server: String,
         /// The sandbox.
         dir: PathBuf,
+        /// The last lines of its log: it may have died of itself.
+        log: String,
     },
     /// The `NameNode`'s port is in every table's location, so it cannot change.
     #[error("port {port} of the NameNode in {dir} is used by another process", dir = dir.display())]

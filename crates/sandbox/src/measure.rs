@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::benches::{newwiki, offboard, websocket};
+use crate::benches::{db_sync, newwiki, offboard, websocket};
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 
@@ -52,6 +52,10 @@ struct Entry<T> {
 
 /// Every comparison; an entry gives one result or several.
 const BENCHES: &[Entry<Vec<Measured>>] = &[
+    Entry {
+        name: "db-sync",
+        run: db_sync::bench,
+    },
     Entry {
         name: "newwiki",
         run: newwiki::bench,

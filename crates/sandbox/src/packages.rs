@@ -47,6 +47,11 @@ pub(crate) fn ensure_python(progress: Progress<'_>) -> Result<(), Error> {
     install(vec!["python3", "python3-venv"], progress)
 }
 
+/// Installs what `db-sync` is compared with.
+pub(crate) fn ensure_mydumper(progress: Progress<'_>) -> Result<(), Error> {
+    install(vec!["mariadb-client", "mydumper"], progress)
+}
+
 /// Installs what the rest of the workspace needs to be built.
 pub(crate) fn ensure_build(progress: Progress<'_>) -> Result<(), Error> {
     install(BUILD.to_vec(), progress)

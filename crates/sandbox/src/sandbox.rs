@@ -418,7 +418,17 @@ impl Sandbox {
             service,
             server: server.to_owned(),
             dir: self.dir.clone(),
+            log: files::tail(&self.log(server), 40),
         }
+    }
+
+    /// What a server's process writes, by the name of its mark.
+    pub(crate) fn log(&self, server: &str) -> PathBuf {
+        let folder = match roles(server).next() {
+            Some("datanode") | None => "hdfs",
+            Some(role) => role,
+        };
+        self.dir.join(folder).join(format!("{server}.log"))
     }
 
     fn stop_hosts(&self) -> Result<(), Error> {

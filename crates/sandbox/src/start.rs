@@ -1,7 +1,7 @@
 //! Starting servers: which are missing, what each needs, and when it can be used.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::thread;
@@ -131,7 +131,7 @@ impl<'a> Start<'a> {
                 .iter()
                 .any(|role| service.roles().contains(&role.as_str())),
         });
-        config::write(dir, &up, &state.ports, hosts)
+        config::write(dir, &up, &state.ports, hosts, state.backend)
     }
 
     fn running_roles(&self) -> Vec<String> {
@@ -171,19 +171,8 @@ impl<'a> Start<'a> {
     fn was_ready(&self, server: &str) -> bool {
         match Server::find(server) {
             Some(server) => server.is_set_up(self.sandbox.dir()),
-            None => !is_jvm(server) || is_ready(&self.log(server)),
+            None => !is_jvm(server) || is_ready(&self.sandbox.log(server)),
         }
-    }
-
-    fn log(&self, server: &str) -> PathBuf {
-        let folder = match roles(server).next() {
-            Some("datanode") | None => "hdfs",
-            Some(role) => role,
-        };
-        self.sandbox
-            .dir()
-            .join(folder)
-            .join(format!("{server}.log"))
     }
 
     fn assign_ports(&self, state: &mut State, missing: &[&str]) -> Result<(), Error> {
@@ -329,7 +318,7 @@ impl<'a> Start<'a> {
             })?;
         }
         for name in &names {
-            self.wait(name, || is_ready(&self.log(name)))?;
+            self.wait(name, || is_ready(&self.sandbox.log(name)))?;
         }
         Ok(())
     }
@@ -340,7 +329,7 @@ impl<'a> Start<'a> {
         program: impl AsRef<std::ffi::OsStr>,
         prepare: impl FnOnce(&mut Command),
     ) -> Result<(), Error> {
-        let log = self.log(server);
+        let log = self.sandbox.log(server);
         let program = program.as_ref();
         let child = process::start(program, &self.sandbox.mark(server), &log, prepare).map_err(
             |source| Error::Run {
@@ -366,7 +355,7 @@ impl<'a> Start<'a> {
             });
             if let Some((server, status)) = ended {
                 return Err(Error::Start {
-                    log: files::tail(&self.log(&server), 15),
+                    log: files::tail(&self.sandbox.log(&server), 15),
                     server,
                     what: format!("ended while it started ({status})"),
                 });
@@ -375,7 +364,7 @@ impl<'a> Start<'a> {
                 return Err(Error::Start {
                     server: server.to_owned(),
                     what: format!("was not ready within {} s", PATIENCE.as_secs()),
-                    log: files::tail(&self.log(server), 15),
+                    log: files::tail(&self.sandbox.log(server), 15),
                 });
             }
             thread::sleep(Duration::from_millis(50));

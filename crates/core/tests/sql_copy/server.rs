@@ -50,6 +50,11 @@ impl MariaDb {
         server
     }
 
+    /// The folder of its databases.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
     fn client(&self, statements: &str) -> std::process::Output {
         Command::new("mariadb")
             .args([

@@ -40,7 +40,8 @@ pub(super) async fn apply(
             faults.push(format!("{table} is not empty"));
         }
     }
-    let keys = connection.foreign_keys(&new.database).await?;
+    let objects = connection.objects(&new.database).await?;
+    let keys = connection.foreign_keys(&new.database, &objects).await?;
     for key in &keys {
         if has_orphan(&mut connection, &new.database, key).await? {
             faults.push(format!(

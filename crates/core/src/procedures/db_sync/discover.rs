@@ -45,8 +45,8 @@ pub(super) async fn discover(
     cx.progress(1, None, "databases");
     let production = side(&mut source, &profile.source).await?;
     let staging = side(&mut target, &profile.target).await?;
-    let new = side(&mut target, &profile.target.new()).await?;
-    let previous = side(&mut target, &profile.target.previous()).await?;
+    let new = beside(&mut target, &profile.target.new()).await?;
+    let previous = beside(&mut target, &profile.target.previous()).await?;
 
     let database = &profile.source.database;
     let encrypted = encrypted_columns(&mut source, database).await?;
@@ -125,12 +125,30 @@ pub(super) async fn discover(
     })
 }
 
-async fn side(connection: &mut Connection, place: &Place) -> Result<Side, Error> {
-    let database = &place.database;
+/// A database beside staging, which a run may have left half made: what is in it is not opened.
+async fn beside(connection: &mut Connection, place: &Place) -> Result<Side, Error> {
+    Ok(Side {
+        place: place.clone(),
+        server: version(connection).await?,
+        objects: connection.objects(&place.database).await?,
+        fingerprint: fingerprint(connection, place).await?,
+        alembic: None,
+        triggers: Vec::new(),
+        outward: Vec::new(),
+    })
+}
+
+async fn version(connection: &mut Connection) -> Result<String, Error> {
     let (server,) = connection
         .row("its version", "SELECT VERSION()", ())
         .await?;
-    let keys = connection.foreign_keys(database).await?;
+    Ok(server)
+}
+
+async fn side(connection: &mut Connection, place: &Place) -> Result<Side, Error> {
+    let database = &place.database;
+    let objects = connection.sized_objects(database).await?;
+    let keys = connection.foreign_keys(database, &objects).await?;
     let outward = keys
         .iter()
         .filter(|key| key.other_database != *database)
@@ -154,8 +172,8 @@ async fn side(connection: &mut Connection, place: &Place) -> Result<Side, Error>
     };
     Ok(Side {
         place: place.clone(),
-        server,
-        objects: connection.objects(database).await?,
+        server: version(connection).await?,
+        objects,
         fingerprint: fingerprint(connection, place).await?,
         alembic: (!versions.is_empty()).then(|| versions.join(" ")),
         triggers: connection.triggers(database).await?,

@@ -74,12 +74,16 @@ fn side(what: &str, side: &super::inventory::Side) -> String {
         .alembic
         .as_ref()
         .map_or_else(String::new, |version| format!(", schema {version}"));
+    // Of those beside staging it is not known.
+    let size = match side.bytes() {
+        0 => String::new(),
+        size => format!(", {}", bytes(size)),
+    };
     format!(
-        "{what}: {} on {}: {} objects, {}{alembic}; {}",
+        "{what}: {} on {}: {} objects{size}{alembic}; {}",
         side.place,
         side.server,
         side.objects.len(),
-        bytes(side.bytes()),
         side.fingerprint
     )
 }
