@@ -54,11 +54,10 @@ fn write_certificates(folder: &Path, name: &str) {
 
 /// A Redis that speaks TLS on a port of its own, beside the plain one.
 async fn tls_redis(name: &str, client_certificates: bool) -> (Redis, u16) {
-    let port = free_port();
     let wanted = if client_certificates { "yes" } else { "no" };
-    let mut redis = Redis::stopped(&[
+    let redis = Redis::stopped(&[
         "--tls-port",
-        &port.to_string(),
+        "{tls-port}",
         "--tls-cert-file",
         "{dir}/server.pem",
         "--tls-key-file",
@@ -69,7 +68,8 @@ async fn tls_redis(name: &str, client_certificates: bool) -> (Redis, u16) {
         wanted,
     ]);
     write_certificates(redis.folder(), name);
-    redis.run().await;
+    let redis = redis.start_anywhere().await;
+    let port = redis.tls_port;
     (redis, port)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use crate::support::{Redis, SECRET, Server, connect, eventually, free_port, run_to_end};
+use crate::support::{Redis, SECRET, Server, connect, eventually, free_port, run_to_end, token};
 
 #[test]
 fn a_short_secret_ends_the_start() {
@@ -101,6 +101,29 @@ async fn the_example_secret_is_warned_of_and_the_log_goes_to_a_file_too() {
         Some(r#"{"host": "127.0.0.1"}"#),
     );
     assert_eq!(err.matches("WARNING").count(), 2, "{err}");
+}
+
+#[tokio::test]
+async fn no_level_of_the_log_shows_a_payload_or_a_token() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"logLevel": "silly"})).await;
+    let mut client = connect(&server, "a", "").await;
+    let mut publisher = redis.connect().await;
+    let (_, id) = publisher.event("a", "hush-hush").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["hush-hush"]);
+    publisher.add("full", "*", "{hush-hush").await.unwrap();
+    let _caught_up = connect(&server, "a", "?last_id=0-0").await.jobs(1).await;
+    server.status("/nowhere?token=hush-hush").await;
+    server.logs(&format!("event {id} read")).await;
+    server.logs("it is not JSON").await;
+    server.logs("GET /nowhere").await;
+    let token = token(&json!({"channel": "a", "sub": "1"}), SECRET);
+    for message in server.messages() {
+        assert!(
+            !message.contains("hush-hush") && !message.contains(&token),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]

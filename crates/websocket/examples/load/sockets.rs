@@ -17,8 +17,8 @@ use tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use crate::{Counts, Failure, Options, SECRET, micros};
 
-/// Sockets of one source address, below the number of ephemeral ports.
-const PER_ADDRESS: usize = 20_000;
+/// Sockets of one source address: few enough for the system to find free ports quickly.
+const PER_ADDRESS: usize = 10_000;
 /// Bytes read from a socket at a time.
 const READ: usize = 4096;
 /// Handshakes under way at a time.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use opsweek_sandbox::redis as sandbox;
 use redis::aio::MultiplexedConnection;
@@ -25,8 +25,12 @@ pub(crate) fn free_port() -> u16 {
 /// A running redis-server. It ends with the test.
 pub(crate) struct Redis {
     pub(crate) port: u16,
+    /// What `{tls-port}` stands for in its arguments.
+    pub(crate) tls_port: u16,
     pub(crate) folder: TempDir,
     arguments: Vec<String>,
+    /// The port of the server that a Sentinel watches.
+    master: Option<u16>,
     child: Option<Child>,
     password: Option<String>,
 }
@@ -39,9 +43,7 @@ impl Redis {
 
     /// Starts one with further arguments, of which `{dir}` is its folder.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
-        let mut redis = Self::stopped(arguments);
-        redis.run().await;
-        redis
+        Self::stopped(arguments).start_anywhere().await
     }
 
     /// One that is yet to be run.
@@ -58,8 +60,10 @@ impl Redis {
             .map(|index| arguments[index + 1].clone());
         Self {
             port: free_port(),
+            tls_port: free_port(),
             folder,
             arguments,
+            master: None,
             child: None,
             password,
         }
@@ -68,28 +72,63 @@ impl Redis {
     /// A Sentinel that watches the server on a port.
     pub(crate) async fn sentinel(master: u16) -> Self {
         let mut sentinel = Self::stopped(&[]);
-        let command = sandbox::sentinel(sentinel.folder(), sentinel.port, master).unwrap();
-        sentinel.run_by(command).await;
-        sentinel
+        sentinel.master = Some(master);
+        sentinel.start_anywhere().await
+    }
+
+    /// Runs it, on other ports if its own were taken by somebody else meanwhile.
+    pub(crate) async fn start_anywhere(mut self) -> Self {
+        eventually("redis-server", async || {
+            if self.has_ended() {
+                (self.port, self.tls_port) = (free_port(), free_port());
+                self.spawn();
+            }
+            self.answers().await
+        })
+        .await;
+        self
     }
 
     /// Runs it and waits until it answers.
     pub(crate) async fn run(&mut self) {
-        let mut command = sandbox::server(self.folder(), self.port).unwrap();
-        command.args(&self.arguments);
-        self.run_by(command).await;
+        eventually("redis-server", async || {
+            if self.has_ended() {
+                self.spawn();
+            }
+            self.answers().await
+        })
+        .await;
     }
 
-    async fn run_by(&mut self, mut command: Command) {
-        self.child = Some(command.stdout(Stdio::null()).spawn().unwrap());
-        eventually("redis-server", async || match self.try_connect().await {
+    fn has_ended(&mut self) -> bool {
+        match &mut self.child {
+            Some(child) => child.try_wait().unwrap().is_some(),
+            None => true,
+        }
+    }
+
+    fn spawn(&mut self) {
+        let mut command = match self.master {
+            Some(master) => sandbox::sentinel(self.folder(), self.port, master),
+            None => sandbox::server(self.folder(), self.port),
+        }
+        .unwrap();
+        let tls_port = self.tls_port.to_string();
+        let arguments = self.arguments.iter();
+        command
+            .args(arguments.map(|argument| argument.replace("{tls-port}", &tls_port)))
+            .stdout(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    async fn answers(&self) -> bool {
+        match self.try_connect().await {
             Ok(mut connection) => redis::cmd("PING")
                 .query_async::<redis::Value>(&mut connection)
                 .await
                 .is_ok(),
             Err(error) => error.code() == Some("NOAUTH"),
-        })
-        .await;
+        }
     }
 
     /// Ends it as a power failure would.
