@@ -119,8 +119,11 @@ impl Timed {
 
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        match self.stream.read(buffer)? {
+        let mut read = || {
+            self.stream.set_read_timeout(Some(self.left()?))?;
+            (&self.stream).read(buffer)
+        };
+        match uninterrupted(&mut read)? {
             // thrift reads on at an end that it does not expect.
             0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(n),
@@ -130,12 +133,26 @@ impl Read for Timed {
 
 impl Write for Timed {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(buffer)
+        uninterrupted(&mut || {
+            self.stream.set_write_timeout(Some(self.left()?))?;
+            (&self.stream).write(buffer)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
+    }
+}
+
+/// Again when a signal came in between: a socket with a timeout is interrupted even by those
+/// whose handler restarts calls (signal(7)), and by an interruption thrift's buffer loses what
+/// it had read of an item, so that all that follows is misread.
+fn uninterrupted(call: &mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
     }
 }
 
@@ -215,4 +232,22 @@ fn first_line(message: &str) -> String {
         .chars()
         .take(500)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_does_not_end_a_read() {
+        let mut answers = vec![
+            Ok(4),
+            Err(io::ErrorKind::Interrupted.into()),
+            Err(io::ErrorKind::Interrupted.into()),
+        ];
+        assert_eq!(uninterrupted(&mut || answers.pop().unwrap()).unwrap(), 4);
+        let mut answers = vec![Ok(4), Err(io::ErrorKind::WouldBlock.into())];
+        let error = uninterrupted(&mut || answers.pop().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
 }
