@@ -20,7 +20,7 @@ const ACCESS_DENIED: u16 = 1045;
 
 /// Three tries where the server says no: one login in 256 by ed25519 fails though the password
 /// is right, since the driver cuts the last byte off a nonce that ends in 0. Source:
-/// blackbeam/rust_mysql_common, pull request 193, not yet in a driver that was published.
+/// `blackbeam/rust_mysql_common`, pull request 193, not yet in a driver that was published.
 async fn log_in(server: &Server) -> Result<Conn, mysql_async::Error> {
     let mut tries = 1;
     loop {
