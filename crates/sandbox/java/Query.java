@@ -19,8 +19,11 @@ public final class Query {
   public static void main(String[] args) throws Exception {
     PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
     try (Connection connection = DriverManager.getConnection(args[0]);
-        Statement statement = connection.createStatement();
-        ResultSet rows = statement.executeQuery(args[1])) {
+        Statement statement = connection.createStatement()) {
+      if (!statement.execute(args[1])) {
+        return;
+      }
+      ResultSet rows = statement.getResultSet();
       ResultSetMetaData columns = rows.getMetaData();
       for (int i = 1; i <= columns.getColumnCount(); i++) {
         out.print(i == 1 ? "" : "\t");

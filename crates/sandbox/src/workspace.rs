@@ -11,7 +11,7 @@ use crate::seed::SeedOptions;
 use crate::{files, packages, ui};
 
 /// The checkout that this program was built from.
-fn checkout() -> PathBuf {
+pub(crate) fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

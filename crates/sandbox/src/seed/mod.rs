@@ -20,6 +20,12 @@ pub struct SeedOptions {
     /// Further files in the HDFS home and in a host's home, under `many/`
     #[arg(long, default_value_t = 0)]
     pub files: usize,
+    /// Further managed tables in the user's database
+    #[arg(long, default_value_t = 0)]
+    pub tables: usize,
+    /// Nothing on hosts
+    #[arg(long)]
+    pub hdfs_only: bool,
     /// A mount point inside a host's home
     #[arg(long)]
     pub mount: bool,
@@ -43,7 +49,7 @@ impl Sandbox {
     pub fn seed(&self, user: &str, options: &SeedOptions) -> Result<(), Error> {
         check_name(user)?;
         let up = |service| self.require(service).is_ok();
-        let has_hosts = up(Service::Hosts);
+        let has_hosts = up(Service::Hosts) && !options.hdfs_only;
         self.require(Service::Hdfs)
             .map(drop)
             .or_else(|missing| if has_hosts { Ok(()) } else { Err(missing) })?;
@@ -52,6 +58,7 @@ impl Sandbox {
             ops.extend(world::files(user, options.files));
             if up(Service::Metastore) {
                 ops.extend(world::tables(user));
+                ops.extend(world::many_tables(user, options.tables));
             }
             self.make(&ops)?;
         }

@@ -79,6 +79,32 @@ pub(super) fn database_of(user: &str) -> String {
     user.replace(['.', '-'], "_")
 }
 
+/// A managed table.
+fn table(database: &str, name: &str, owner: &str, comment: &str) -> Table {
+    Table {
+        database: database.to_owned(),
+        name: name.to_owned(),
+        owner: owner.to_owned(),
+        comment: comment.to_owned(),
+        columns: COLUMNS,
+        partitioned_by: &[],
+        external: false,
+        spark: false,
+        location: None,
+        view: None,
+    }
+}
+
+/// Tables that nobody looks at one by one.
+pub(super) fn many_tables(user: &str, many: usize) -> Vec<Op> {
+    let database = database_of(user);
+    let one = |n| {
+        let name = format!("many_{n:05}");
+        Op::Table(table(&database, &name, user, "one of many"))
+    };
+    (0..many).map(one).collect()
+}
+
 /// Everything that `user` has in HDFS. Tables' files are there even without a
 /// metastore.
 pub(super) fn files(user: &str, many: usize) -> Vec<Op> {
@@ -233,18 +259,6 @@ pub(super) fn tables(user: &str) -> Vec<Op> {
         name: name.to_owned(),
         owner: owner.to_owned(),
         comment: comment.to_owned(),
-    };
-    let table = |database: &str, name: &str, owner: &str, comment: &str| Table {
-        database: database.to_owned(),
-        name: name.to_owned(),
-        owner: owner.to_owned(),
-        comment: comment.to_owned(),
-        columns: COLUMNS,
-        partitioned_by: &[],
-        external: false,
-        spark: false,
-        location: None,
-        view: None,
     };
     let partition =
         |database: &str, table: &str, year: &str, month: &str, location| Op::Partition {

@@ -274,13 +274,20 @@ impl Fleet {
         })
     }
 
-    /// The fingerprint (`SHA256:...`) of the host key that a host shows now, checked against the
-    /// record: the host's identity.
+    /// The fingerprint (`SHA256:...`) of the host key that a host shows now, or has shown on a
+    /// connection that is kept, checked against the record: the host's identity.
     pub async fn host_key(
         &self,
         host: &HostName,
         cancel: &CancellationToken,
     ) -> Result<String, Error> {
+        let kept = locked(&self.0.idle)
+            .get(host)
+            .filter(|link| link.used.elapsed() <= IDLE_TIME)
+            .map(|link| link.fingerprint.clone());
+        if let Some(fingerprint) = kept {
+            return Ok(fingerprint);
+        }
         let cancel = cancel.child_token();
         let _stops_with_this_future = cancel.clone().drop_guard();
         let permit = self.permit(host, &cancel).await?;

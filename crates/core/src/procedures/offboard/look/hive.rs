@@ -1,6 +1,8 @@
 //! The user's databases and tables, and whoever else has files in the user's places.
 
-use futures::TryStreamExt;
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::inventory::{
     DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
@@ -16,6 +18,9 @@ use crate::actions::hive::{DatabaseEvidence, TableEvidence, path_of};
 use crate::engine::{Cx, Failure};
 use crate::services::hdfs::Hdfs;
 use crate::services::metastore::{Database, Kind, Metastore, Table};
+
+/// How many tables' folders are looked at at once.
+const CONCURRENCY: usize = 16;
 
 /// One look at the metastore.
 pub(in super::super) struct Hive<'a> {
@@ -43,8 +48,11 @@ impl Hive<'_> {
             None => Some(format!("{}/{user}", self.policy.homes)),
         };
         let mut found = HiveFindings::default();
+        let mut partitioned = Vec::new();
         for database in &own {
-            found.databases.push(self.database(database, all).await?);
+            let (database, tables) = self.database(database, all).await?;
+            found.databases.push(database);
+            partitioned.push(tables);
         }
         let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);
         let places: Vec<String> = home
@@ -55,8 +63,8 @@ impl Hive<'_> {
         found.moving = moving::look(self, &mut found.databases, &own, &all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
-        for database in &found.databases {
-            let (outside, count) = self.elsewhere(database, &places).await?;
+        for (database, partitioned) in found.databases.iter().zip(&partitioned) {
+            let (outside, count) = self.elsewhere(database, partitioned, &places).await?;
             elsewhere.extend(outside);
             partitions.push(count);
         }
@@ -93,11 +101,12 @@ impl Hive<'_> {
         Ok(found)
     }
 
+    /// A database of the user, and which of its tables have partitions.
     async fn database(
         &self,
         database: &Database,
         all: &[Database],
-    ) -> Result<DatabaseFound, Failure> {
+    ) -> Result<(DatabaseFound, BTreeSet<String>), Failure> {
         let names = self.metastore.table_names(&database.name).await?;
         let tables = self.metastore.tables(&database.name, &names).await?;
         let path = path_of(&database.location).filter(|path| self.is_own_folder(path));
@@ -124,10 +133,10 @@ impl Hive<'_> {
             partitions: 0,
             shared,
         };
-        for table in &tables {
-            found.tables.push(self.table(table).await?);
-        }
-        Ok(found)
+        let looks = stream::iter(0..tables.len()).map(|index| self.table(&tables[index]));
+        found.tables = looks.buffered(CONCURRENCY).try_collect().await?;
+        let partitioned = tables.into_iter().filter(|table| table.partitioned);
+        Ok((found, partitioned.map(|table| table.name).collect()))
     }
 
     /// Whether a database's folder can be the database's alone: one of the warehouse or of
@@ -185,6 +194,7 @@ impl Hive<'_> {
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
+        partitioned: &BTreeSet<String>,
         places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
@@ -205,6 +215,9 @@ impl Hive<'_> {
                     location: location.clone(),
                     data: table.data.clone(),
                 });
+            }
+            if !partitioned.contains(&table.name) {
+                continue;
             }
             let mut partitions =
                 std::pin::pin!(self.metastore.partitions(&table.database, &table.name));

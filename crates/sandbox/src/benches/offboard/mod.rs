@@ -1,13 +1,17 @@
 //! `offboard` beside what the platform's page says to do by hand.
 
+mod catalogue;
+mod fleet;
+mod report;
+
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::error::{Context, Error};
 use crate::measure::{Measured, median};
-use crate::sandbox::{Progress, Sandbox};
+use crate::sandbox::{Progress, Sandbox, Service};
 use crate::seed::SeedOptions;
 use crate::workspace;
 
@@ -25,16 +29,30 @@ const ENDED: &str = "DONE own-archive";
 ///   group and mode, drops ACLs and looks again; theirs is the page's `hdfs dfs -mv` and
 ///   `hdfs dfs -chown -R`.
 /// - `chown_20k`: that one step of ours, and the page's `hdfs dfs -chown -R`.
+///
+/// The others are described where they are: [`catalogue`], [`fleet`], [`report`]. One whose
+/// servers are not up is left out.
 pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
     progress("building offboard");
     workspace::build(&["--release", "--bin", "offboard"])?;
-    let config = sandbox.dir().join("bench.toml");
-    let whole = std::fs::read_to_string(sandbox.config_path())
-        .context("read", sandbox.config_path().as_path())?;
-    std::fs::write(&config, files_only(&whole)).context("write", &config)?;
+    let up = |service| sandbox.require(service).is_ok();
+    let mut measured = files(sandbox, progress)?;
+    if up(Service::Metastore) {
+        measured.push(catalogue::owner_scan(sandbox, progress)?);
+        measured.push(report::report_100k(sandbox, progress)?);
+    }
+    if up(Service::Hosts) {
+        measured.extend(fleet::fanout(sandbox, progress)?);
+        measured.push(fleet::stream_1g(sandbox, progress)?);
+    }
+    Ok(measured)
+}
+
+fn files(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
+    let config = config(sandbox, "files", &["[fleet]", "[metastore]"])?;
     let mut times = [const { Vec::new() }; 4];
     for round in 1..=ROUNDS {
-        progress(&format!("round {round} of {ROUNDS}"));
+        progress(&format!("20,000 files: round {round} of {ROUNDS}"));
         let (archive, chown) = ours(sandbox, &config, &format!("elvisbench{round}"))?;
         times[0].push(archive);
         times[1].push(chown);
@@ -52,52 +70,65 @@ pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Mea
 fn seed(sandbox: &Sandbox, user: &str) -> Result<(), Error> {
     let options = SeedOptions {
         files: FILES,
+        hdfs_only: true,
         ..SeedOptions::default()
     };
     sandbox.seed(user, &options)
 }
 
+/// A leaver as every test has.
+fn seed_few(sandbox: &Sandbox, user: &str) -> Result<(), Error> {
+    sandbox.seed(user, &SeedOptions::default())
+}
+
 /// Seconds of all, and of the step that changes owners.
 fn ours(sandbox: &Sandbox, config: &Path, user: &str) -> Result<(f64, f64), Error> {
     seed(sandbox, user)?;
-    let program = workspace::program("offboard")?;
+    archived(sandbox, config, user, BEGUN, ENDED)
+}
+
+/// Plans and runs the user's archive; seconds of all, and from the line on the standard error
+/// that begins with `from` to the one that begins with `to`.
+fn archived(
+    sandbox: &Sandbox,
+    config: &Path,
+    user: &str,
+    from: &str,
+    to: &str,
+) -> Result<(f64, f64), Error> {
     let plan = sandbox.dir().join(format!("{user}.json"));
-    let offboard = || {
-        let mut command = Command::new(&program);
-        command.env("OPSWEEK_CONFIG", config).stdin(Stdio::null());
-        command
-    };
     let begun = Instant::now();
-    let mut look = offboard();
-    look.args([user, "--archive", "--even-if-active", "--save-plan"])
+    let mut look = offboard(config)?;
+    look.args([user, "--archive", "--even-if-active", "--stop-processes"])
+        .arg("--save-plan")
         .arg(&plan);
     let planned = look.output().map_err(|source| unstarted(&look, source))?;
-    // 3: there is something to do; 7: who is active was not to be had.
+    // 3: there is something to do; 7: something was not to be had.
     if !matches!(planned.status.code(), Some(3 | 7)) {
         return Err(ended(&look, &String::from_utf8_lossy(&planned.stderr)));
     }
-    let mut run = offboard();
+    let mut run = offboard(config)?;
     run.arg("--plan").arg(&plan).arg("--yes");
     let mut child = run
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|source| unstarted(&run, source))?;
-    let (mut said, mut chown) = (String::new(), (None, None));
+    let (mut said, mut step) = (String::new(), (None, None));
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.starts_with(BEGUN) {
-                chown.0 = Some(Instant::now());
-            } else if line.starts_with(ENDED) {
-                chown.1 = chown.0.map(|begun| begun.elapsed());
+            if line.starts_with(from) {
+                step.0 = Some(Instant::now());
+            } else if line.starts_with(to) {
+                step.1 = step.0.map(|begun| begun.elapsed());
             }
             said.push_str(&line);
             said.push('\n');
         }
     }
     let status = child.wait().map_err(|source| unstarted(&run, source))?;
-    match (status.code(), chown.1) {
-        (Some(0 | 3 | 7), Some(chown)) => Ok((begun.elapsed().as_secs_f64(), chown.as_secs_f64())),
+    match (status.code(), step.1) {
+        (Some(0 | 3 | 7), Some(step)) => Ok((begun.elapsed().as_secs_f64(), step.as_secs_f64())),
         _ => Err(ended(&run, &said)),
     }
 }
@@ -124,16 +155,74 @@ fn theirs(sandbox: &Sandbox, user: &str) -> Result<(f64, f64), Error> {
     Ok((moved + chown, chown))
 }
 
-/// The configuration without hosts and metastore, which the commands do not look at either.
-fn files_only(config: &str) -> String {
+/// `offboard` with that configuration, ready for its arguments.
+fn offboard(config: &Path) -> Result<Command, Error> {
+    let mut command = Command::new(workspace::program("offboard")?);
+    command.env("OPSWEEK_CONFIG", config).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Writes the sandbox's configuration without some sections, which the other side does not
+/// look at either.
+fn config(sandbox: &Sandbox, name: &str, without: &[&str]) -> Result<PathBuf, Error> {
+    let whole = sandbox.config_path();
+    let text = std::fs::read_to_string(&whole).context("read", &whole)?;
+    let config = sandbox.dir().join(format!("bench-{name}.toml"));
+    std::fs::write(&config, left(&text, without)).context("write", &config)?;
+    Ok(config)
+}
+
+fn left(config: &str, without: &[&str]) -> String {
     let mut keep = true;
     let lines = config.lines().filter(|line| {
         if line.starts_with('[') {
-            keep = !matches!(*line, "[fleet]" | "[metastore]");
+            keep = !without.contains(line);
         }
         keep
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a command took, the processes that it started included.
+struct Cost {
+    wall_s: f64,
+    cpu_s: f64,
+}
+
+/// Runs the command, which may end with one of `codes`. bash counts the time, as it does for
+/// whoever types the command.
+fn timed(command: &Command, codes: &[i32]) -> Result<Cost, Error> {
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-c", "TIMEFORMAT='%R %U %S'; time \"$@\"", "bash"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let output = shell
+        .output()
+        .map_err(|source| unstarted(command, source))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let times: Vec<f64> = said
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split(' ')
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    match (output.status.code(), times.as_slice()) {
+        (Some(code), &[wall_s, user, system]) if codes.contains(&code) => Ok(Cost {
+            wall_s,
+            cpu_s: user + system,
+        }),
+        _ => Err(ended(command, &said)),
+    }
 }
 
 fn unstarted(command: &Command, source: std::io::Error) -> Error {
@@ -155,9 +244,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_and_metastore_are_left_out() {
+    fn sections_are_left_out() {
         let text = "state_dir = 1\n[hdfs]\nuser = 2\n[fleet]\nhosts = []\n[offboard]\na = 1";
         let kept = "state_dir = 1\n[hdfs]\nuser = 2\n[offboard]\na = 1";
-        assert_eq!(files_only(text), kept);
+        assert_eq!(left(text, &["[fleet]", "[metastore]"]), kept);
     }
 }
