@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod fleet;
 pub mod git;
+pub(crate) mod group;
 pub mod hdfs;
 pub mod metastore;
 pub mod sql;

@@ -71,16 +71,17 @@ impl Bench<'_> {
         let usual = self.sandbox.config_path();
         let mut text = fs::read_to_string(&usual).context("read", &usual)?;
         let metadata = Server::Metadata.name();
-        text.push_str(&format!(
+        text += &format!(
             "\n[db-sync.profiles.{EVERYTHING}]\n\
              source = {{ server = \"{metadata}\", database = \"{PRODUCTION}\" }}\n\
              target = {{ server = \"{metadata}\", database = \"{STAGING}\" }}\n\
-             source_key_file = {:?}\n\
-             target_key_file = {:?}\n\
+             source_key_file = \"{}\"\n\
+             target_key_file = \"{}\"\n\
              schema_only = []\n",
-            key_file(dir, PRODUCTION),
-            key_file(dir, STAGING),
-        ));
+            // A sandbox's folder has nothing in its name that TOML would escape.
+            key_file(dir, PRODUCTION).display(),
+            key_file(dir, STAGING).display(),
+        );
         files::write(&self.config, 0o600, &text)
     }
 

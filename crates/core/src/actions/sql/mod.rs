@@ -4,13 +4,14 @@
 
 mod check;
 mod copy;
+mod follow_up;
 mod mark;
 mod place;
 mod rewrite;
 mod swap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use copy::schema;
 pub use mark::is_mark;
@@ -97,6 +98,8 @@ pub enum Action {
         sync: Sync,
         /// The program and its arguments; no shell.
         command: Vec<String>,
+        /// How long it may take.
+        seconds: u64,
     },
 }
 
@@ -148,7 +151,7 @@ impl Action {
             Self::SwapBack {
                 target, now, back, ..
             } => swap::observe_back(databases, target, now, back).await,
-            Self::FollowUp { sync, command } => {
+            Self::FollowUp { sync, command, .. } => {
                 mark::observe_follow_up(databases, sync, command).await
             }
         }
@@ -186,8 +189,12 @@ impl Action {
             Self::DropPrevious { sync, was, .. } => swap::drop_previous(databases, sync, was).await,
             Self::CutOver { sync, .. } => swap::cut_over(databases, sync, cx).await,
             Self::SwapBack { target, .. } => swap::back(databases, target, cx).await,
-            Self::FollowUp { sync, command } => {
-                let ran = run(command).await?;
+            Self::FollowUp {
+                sync,
+                command,
+                seconds,
+            } => {
+                let ran = follow_up::run(command, *seconds).await?;
                 mark::follow_up(databases, sync, command).await?;
                 Ok(ran)
             }
@@ -273,30 +280,4 @@ impl Action {
         }
         faults
     }
-}
-
-/// Runs a program to its end; its output goes where the tool's own errors go.
-async fn run(command: &[String]) -> Result<Value, Failure> {
-    let failed = |why: String| {
-        Failure::new(
-            format!("{}: {why}", command.join(" ")),
-            "staging has been replaced already; run the command by hand, or the plan again"
-                .to_owned(),
-        )
-    };
-    let [program, arguments @ ..] = command else {
-        return Err(failed("names no program".to_owned()));
-    };
-    let status = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    if !status.success() {
-        return Err(failed(status.to_string()));
-    }
-    Ok(json!({ "status": 0 }))
 }

@@ -74,6 +74,12 @@ impl DbSync {
                 "only a database whose name says staging, and not prod, is ever replaced",
             ));
         }
+        if profile.follow_up_deadline.as_secs() < 1 {
+            return Err(refuse(
+                format!("profile {name}: follow_up_deadline is below a second"),
+                "write it like 10m",
+            ));
+        }
         Ok(Self {
             intent,
             chosen: Some((name.to_owned(), profile.clone())),

@@ -106,6 +106,7 @@ impl Base<'_> {
             let action = sql::Action::FollowUp {
                 sync: sync.clone(),
                 command: command.clone(),
+                seconds: profile.follow_up_deadline.as_secs().unsigned_abs(),
             };
             let id = format!("follow-up-{}", index + 1);
             steps.push(step(&id, "copy", 3, Risk::Costly, action));

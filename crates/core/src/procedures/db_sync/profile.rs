@@ -52,6 +52,13 @@ pub struct Profile {
     /// Programs with their arguments, run without a shell once staging has changed.
     #[serde(default)]
     pub follow_ups: Vec<Vec<String>>,
+    /// How long each of them may take, in whole seconds: `10m`.
+    #[serde(default = "follow_up_deadline")]
+    pub follow_up_deadline: jiff::SignedDuration,
+}
+
+fn follow_up_deadline() -> jiff::SignedDuration {
+    jiff::SignedDuration::from_mins(10)
 }
 
 fn schema_only() -> Vec<String> {
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!(profile.rewrites.len(), 1);
         assert_eq!(profile.connections.get(), 4);
         assert!(profile.follow_ups.is_empty());
+        assert_eq!(profile.follow_up_deadline.as_secs(), 600);
     }
 
     #[test]
@@ -109,13 +117,15 @@ mod tests {
         let text = format!(
             "{PLACES}schema_only = []\nsnapshot = \"single\"\n\
              neutralise = [{{ do = \"set\", table = \"t\", column = \"c\", value = 1 }}]\n\
-             rewrites = []\nfollow_ups = [[\"superset\", \"db\", \"upgrade\"]]\n"
+             rewrites = []\nfollow_ups = [[\"superset\", \"db\", \"upgrade\"]]\n\
+             follow_up_deadline = \"90s\"\n"
         );
         let profile: Profile = toml::from_str(&text).unwrap();
         assert!(profile.schema_only.is_empty() && profile.rewrites.is_empty());
         assert_eq!(profile.snapshot, Mode::Single);
         assert_eq!(profile.neutralise[0].summary(), "t.c = 1 in every row");
         assert_eq!(profile.follow_ups.len(), 1);
+        assert_eq!(profile.follow_up_deadline.as_secs(), 90);
         assert!(toml::from_str::<Profile>(&format!("{PLACES}schemaonly = []")).is_err());
     }
 }

@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 pub use error::{Error, Said};
+
+use super::group::Group;
 
 /// How long something on this machine may take, a commit with its hooks too.
 const HERE: Duration = Duration::from_mins(1);
@@ -433,29 +434,6 @@ impl Git {
             command.env_remove(variable);
         }
         command
-    }
-}
-
-/// A process with its children: ended when it is dropped before they ended by themselves.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| id.try_into().ok());
-        Self(id.and_then(Pid::from_raw))
-    }
-
-    fn has_ended(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It may have ended this very moment.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 
