@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         user: "hdfs".to_owned(),
         deadline: Duration::from_mins(1),
         concurrency: 1,
+        backing: None,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
