@@ -16,8 +16,12 @@ pub(super) fn fault(path: &str, all: &[String], policy: &Policy) -> Option<Strin
     }
     let same = all.iter().filter(|other| *other == path).count();
     let other = all.iter().find(|other| *other != path && overlaps(other));
-    match other {
-        Some(other) => Some(format!("it overlaps with {other}")),
+    let namesake = all
+        .iter()
+        .find(|other| *other != path && name(other) == name(path));
+    match other.or(namesake) {
+        Some(other) if overlaps(&other) => Some(format!("it overlaps with {other}")),
+        Some(other) => Some(format!("an archive has one name for it and {other}")),
         None => (same > 1).then(|| "it is named twice".to_owned()),
     }
 }
@@ -60,6 +64,8 @@ mod tests {
             assert!(said.contains(why), "{path}: {said}");
         }
         assert_eq!(fault("/wmf/data/research/elvis"), None);
+        let said = fault("/wmf/data/research.elvis").unwrap_or_default();
+        assert!(said.contains("one name for it and /wmf/data/research/elvis"));
         assert_eq!(name("/wmf/data/x.db"), "wmf.data.x.db.data");
     }
 }
