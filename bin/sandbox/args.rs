@@ -38,7 +38,7 @@ pub(crate) enum Sub {
         #[arg(long, value_name = "SIZE", default_value = "0")]
         scale: Size,
     },
-    /// Run the real `hdfs dfs|dfsadmin|fsck`
+    /// Run the real `hdfs crypto|dfs|dfsadmin|fsck`
     Hdfs {
         #[arg(long = "as", value_name = "USER", default_value = "hdfs")]
         user: String,

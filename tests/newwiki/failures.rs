@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::stage::Stage;
-use crate::support::sandbox;
+use crate::support::{Ran, sandbox};
 
 /// A port where nobody listens.
 fn closed_port() -> u16 {
@@ -141,4 +141,47 @@ fn without_hdfs_nothing_is_synced_or_begun() {
     let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(7);
     assert!(ran.stderr.contains("hdfs"), "{}", ran.stderr);
     assert_eq!(stage.state(), before);
+}
+
+#[test]
+fn a_password_is_nowhere_after_a_run() {
+    let stage = Stage::new("secrets");
+    let secret = |account: &str| {
+        let path = sandbox().dir().join(format!("secrets/mariadb-{account}"));
+        fs::read_to_string(path).unwrap().trim().to_owned()
+    };
+    let passwords = ["research", "s53272"].map(secret);
+    let line = "password_env = \"OPSWEEK_TEST_PASSWORD\"";
+    stage.configure_section("newwiki.production", &["password_file"], line);
+    let ran = stage.run(&["azywiki", "--push", "--yes"]).expect(2);
+    assert!(ran.stderr.contains("no variable"), "{}", ran.stderr);
+
+    let plan = stage.file("plan.json").display().to_string();
+    let mut said = String::new();
+    for (arguments, code) in [
+        (vec!["azywiki", "--push", "--save-plan", &plan], 3),
+        (vec!["--plan", &plan, "--yes", "--format", "json"], 0),
+    ] {
+        let mut command = stage.command(&arguments);
+        command.env("OPSWEEK_TEST_PASSWORD", &passwords[0]);
+        let ran = Ran::from(command.output().unwrap()).expect(code);
+        said += &(ran.stdout + &ran.stderr);
+    }
+    let mut folders = vec![stage.file("")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if let Ok(bytes) = fs::read(entry.path()) {
+                files += 1;
+                said += &String::from_utf8_lossy(&bytes);
+            }
+        }
+    }
+    assert!(files > 10 && said.contains("DONE push") && said.contains("azywiki,14,1"));
+    for password in passwords {
+        assert!(!said.contains(&password));
+    }
 }

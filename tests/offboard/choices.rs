@@ -128,6 +128,22 @@ fn a_snapshottable_folder_is_refused() {
 }
 
 #[test]
+fn a_databases_folder_with_snapshots_is_refused() {
+    let user = "elvisshots";
+    seed(user);
+    let folder = format!("/user/hive/warehouse/{user}.db");
+    let allowed = sandbox()
+        .hdfs(None, &["dfsadmin", "-allowSnapshot", &folder])
+        .unwrap();
+    assert!(allowed.status.success());
+    let mut command = offboard_with(&sandbox().config_path());
+    command.args([user, "--archive", "--new-owner", "analytics", "--relocate"]);
+    let ran = Ran::from(command.arg("--dry-run").output().unwrap()).expect(8);
+    let told = format!("{folder} has snapshots allowed");
+    assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+}
+
+#[test]
 fn a_data_file_that_is_too_old_is_an_incomplete_look() {
     let user = "elvisold";
     seed(user);

@@ -7,7 +7,7 @@ use crate::support::{
 const ARCHIVE: &str = "/wmf/data/archive/user";
 
 /// What somebody else has in the user's home, moved out as its owner would.
-fn clear(user: &str) {
+pub(super) fn clear(user: &str) {
     let (from, to) = (
         format!("/user/{user}/exports"),
         format!("/user/azy/of-{user}"),

@@ -125,6 +125,33 @@ fn no_hosts_is_an_error() {
 }
 
 #[test]
+fn what_is_not_asked_for_is_not_contacted() {
+    for (places, gap, others) in [
+        ("hosts", "stat1008", [0, 1]),
+        ("hdfs", "hdfs", [1, 2]),
+        ("hive", "hive", [0, 2]),
+    ] {
+        let mut watched = Watched::new(&format!("places-{places}.toml"), "");
+        let asked = (0..3).find(|index| !others.contains(index)).unwrap();
+        // The one that is asked for is down.
+        drop(watched.listeners.remove(asked));
+        let ran = run(&watched.config, &["elvis", "--places", places]).expect(7);
+        assert!(
+            ran.stdout.contains(&format!("NOT looked at: {gap}"))
+                && ran.stdout.contains("not asked for: "),
+            "{}",
+            ran.stdout
+        );
+        watched.untouched();
+    }
+    let watched = Watched::new("places-no.toml", "");
+    run(&watched.config, &["elvis", "--places", "hosts,superset"]).expect(2);
+    let ran = run(&watched.config, &["elvis", "--archive", "--places", "hdfs"]).expect(8);
+    assert!(ran.stderr.contains("--places hdfs,hive"), "{}", ran.stderr);
+    watched.untouched();
+}
+
+#[test]
 fn everything_down_is_told_within_a_minute() {
     let ports: Vec<u16> = {
         let watched = Watched::new("down.toml", "");

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use dialoguer::Input;
+use dialoguer::{Input, MultiSelect};
 use indicatif::MultiProgress;
 use opsweek_core::engine::render::clean;
 
@@ -23,6 +23,9 @@ pub(crate) trait Terminal: Send + Sync {
 
     /// Asks; an empty answer is the default.
     fn ask(&self, prompt: &str, default: &str) -> io::Result<String>;
+
+    /// Asks which of `items` are wanted, by their indices; perhaps none.
+    fn pick(&self, prompt: &str, items: &[String]) -> io::Result<Vec<usize>>;
 
     /// Where progress bars can be drawn, if they can.
     fn bars(&self) -> Option<&MultiProgress>;
@@ -78,6 +81,14 @@ impl Terminal for Console {
             input = input.default(default.to_owned());
         }
         tokio::task::block_in_place(|| input.interact_text())
+            .map_err(|dialoguer::Error::IO(source)| source)
+    }
+
+    fn pick(&self, prompt: &str, items: &[String]) -> io::Result<Vec<usize>> {
+        let select = MultiSelect::new()
+            .with_prompt(clean(&format!("{prompt} Space picks, Enter goes on")))
+            .items(items.iter().map(|item| clean(item)));
+        tokio::task::block_in_place(|| select.interact())
             .map_err(|dialoguer::Error::IO(source)| source)
     }
 

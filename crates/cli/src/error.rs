@@ -64,6 +64,13 @@ impl CliError {
         self
     }
 
+    /// The same, where one of several subjects is meant.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.what = format!("{subject}: {}", self.what);
+        self
+    }
+
     /// The exit code that it means.
     pub fn exit(&self) -> Exit {
         self.exit

@@ -25,7 +25,7 @@ pub use args::Common;
 pub use config::Config;
 pub use error::CliError;
 pub use exit::Exit;
-pub use run::{Tool, World, run};
+pub use run::{Several, Tool, World, run};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Standard output: documents as they come, or one JSON document at the end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ pub(crate) struct Output {
     terminal: Arc<dyn Terminal>,
     format: Format,
     json: Map<String, Value>,
+    /// Of several subjects, the one that values are about, and what is known of each.
+    subject: Option<String>,
+    subjects: BTreeMap<String, Map<String, Value>>,
     documents: usize,
     broken: Option<io::Error>,
 }
@@ -27,6 +31,8 @@ impl Output {
             terminal,
             format,
             json: Map::new(),
+            subject: None,
+            subjects: BTreeMap::new(),
             documents: 0,
             broken: None,
         }
@@ -52,9 +58,18 @@ impl Output {
                 CliError::new(Exit::Failed, format!("{key} cannot be put into JSON"))
                     .because(&source)
             })?;
-            self.json.insert(key.to_owned(), value);
+            let about = match &self.subject {
+                None => &mut self.json,
+                Some(subject) => self.subjects.entry(subject.clone()).or_default(),
+            };
+            about.insert(key.to_owned(), value);
         }
         Ok(())
+    }
+
+    /// What is put from now on is about this one of several subjects, or about all.
+    pub(crate) fn about(&mut self, subject: Option<&str>) {
+        self.subject = subject.map(str::to_owned);
     }
 
     /// Whether a plan that was shown is to be seen on standard output.
@@ -67,6 +82,11 @@ impl Output {
     pub(crate) fn finish(mut self, exit: Exit) -> (Exit, Option<CliError>) {
         if self.format == Format::Json {
             self.json.insert("exit".to_owned(), exit.code().into());
+            if !self.subjects.is_empty() {
+                let subjects = std::mem::take(&mut self.subjects).into_iter();
+                let subjects = subjects.map(|(subject, about)| (subject, Value::Object(about)));
+                self.json.insert("subjects".to_owned(), subjects.collect());
+            }
             let text = Value::Object(std::mem::take(&mut self.json)).to_string() + "\n";
             self.print(&text);
         }

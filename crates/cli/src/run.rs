@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use opsweek_core::engine::render::clean;
-use opsweek_core::engine::{Act, Plan};
+use opsweek_core::engine::{Act, Cx, Gap, Plan};
 use opsweek_core::procedures::Procedure;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,16 @@ use crate::flow::{Shell, flow};
 
 /// The clients of the systems that the tool `T` works on.
 pub type World<T> = <<<T as Tool>::Procedure as Procedure>::Action as Act>::World;
+
+/// Several procedures, each about a subject of its own, in one world.
+pub struct Several<T: Tool> {
+    /// The clients.
+    pub world: World<T>,
+    /// The procedures, in the order in which they are to be done.
+    pub procedures: Vec<T::Procedure>,
+    /// What could not be looked at when the subjects were searched for.
+    pub gaps: Vec<Gap>,
+}
 
 /// The configuration of the tool `T`.
 pub type ConfigOf<T> = Config<<T as Tool>::Section>;
@@ -59,6 +69,20 @@ pub trait Tool: 'static {
     fn request(args: Self::Args, config: &ConfigOf<Self>) -> Result<Self::Procedure, CliError>
     where
         Self: Sized;
+
+    /// The procedures that the arguments ask for, where these are several: instead of
+    /// [`Tool::request`]. Finds each sound, or says why not; may read in the world who the
+    /// subjects are.
+    fn several(
+        _args: &Self::Args,
+        _config: &ConfigOf<Self>,
+        _cx: &Cx,
+    ) -> impl Future<Output = Result<Option<Several<Self>>, CliError>>
+    where
+        Self: Sized,
+    {
+        std::future::ready(Ok(None))
+    }
 
     /// The procedure that a plan from a file belongs to: for the second look, the lock and
     /// the identities. The plan is not yet known to be sound. Contacts nothing.

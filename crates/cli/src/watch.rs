@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use opsweek_core::engine::render::{bytes, clean, state};
 use opsweek_core::engine::{Event, Observer, Outcome};
+use opsweek_core::fold::fold;
 
 use crate::console::Terminal;
 
@@ -153,6 +154,10 @@ impl Observer for Watch {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Wave { name, steps } => self.wave(name, *steps),
+            Event::Batch { number, of, lanes } => {
+                let lanes = fold(lanes.iter().copied());
+                self.line("BATCH", &format!("{number} of {of}: {lanes}"));
+            }
             Event::Started { step, summary } => {
                 if self.steps && self.terminal.bars().is_none() {
                     self.line("START", &format!("{step}: {summary}"));

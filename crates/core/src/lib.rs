@@ -6,6 +6,7 @@
 //! | [`engine`] | plans, the loop over them, journal, confirmation, lint, rendering; knows nothing of the platform |
 //! | [`services`] | what each system can tell and can change; knows nothing of plans |
 //! | [`actions`] | the primitive changes that plans are made of, and the safety rules that hold for all |
+//! | [`fold`] | many names as one short set |
 //! | [`procedures`] | look, report and plan: `offboard`, `newwiki` |
 //!
 //! The library does not print, reads no environment variable and no home folder: every client
@@ -20,6 +21,7 @@
 //! use opsweek_core::actions::guard::UserName;
 //! use opsweek_core::procedures::offboard::inventory::{Account, HdfsFindings, Inventory};
 //! use opsweek_core::procedures::offboard::policy::Policy;
+//! use opsweek_core::procedures::offboard::scope::Scope;
 //! use opsweek_core::procedures::offboard::{Intent, Offboard, Request};
 //! use opsweek_core::procedures::{Heading, Procedure};
 //!
@@ -31,6 +33,7 @@
 //!     now: 1_700_000_000,
 //!     account: Account::Absent,
 //!     applications: Vec::new(),
+//!     places: Scope::all(),
 //!     hdfs: Some(HdfsFindings { archive_folder: true, ..HdfsFindings::default() }),
 //!     hive: None,
 //!     hosts: Default::default(),
@@ -47,5 +50,6 @@
 
 pub mod actions;
 pub mod engine;
+pub mod fold;
 pub mod procedures;
 pub mod services;

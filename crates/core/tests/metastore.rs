@@ -12,32 +12,55 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use opsweek_core::services::metastore::{
-    Config, DatabaseRecord, Error, Kind, Likeness, Metastore, PartitionRecord, TableRecord,
+    Backing, Config, DatabaseRecord, Error, Kind, Likeness, Metastore, PartitionRecord, TableRecord,
 };
+use opsweek_core::services::sql;
 use opsweek_sandbox::{Sandbox, SeedOptions};
 
 fn sandbox() -> Sandbox {
     Sandbox::from_env().expect("run the tests by: cargo verify")
 }
 
-fn client(uris: Vec<String>) -> Metastore {
+fn client(uris: Vec<String>, backing: Option<Backing>) -> Metastore {
     Metastore::new(Config {
         uris,
         user: "hdfs".into(),
         deadline: Duration::from_secs(30),
         concurrency: 4,
+        backing,
     })
 }
 
 fn metastore(sandbox: &Sandbox) -> Metastore {
+    client(uris(sandbox), None)
+}
+
+fn config(sandbox: &Sandbox) -> toml::Table {
     let text = std::fs::read_to_string(sandbox.config_path()).unwrap();
-    let config: toml::Table = text.parse().unwrap();
+    text.parse().unwrap()
+}
+
+fn uris(sandbox: &Sandbox) -> Vec<String> {
+    let config = config(sandbox);
     let uris = config["metastore"]["uris"].as_array().unwrap();
-    client(
-        uris.iter()
-            .map(|uri| uri.as_str().unwrap().to_owned())
-            .collect(),
-    )
+    uris.iter()
+        .map(|uri| uri.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The same metastore with its own tables read by SQL: those of the given database.
+fn with_tables(sandbox: &Sandbox, database: &str) -> Metastore {
+    let settings: sql::Settings = config(sandbox)["sql"]["metastore"]
+        .clone()
+        .try_into()
+        .unwrap();
+    let password = std::fs::read_to_string(settings.password_file.as_ref().unwrap()).unwrap();
+    let server = settings
+        .with_password(Some(sql::Secret::new(password.trim_end())))
+        .map(sql::Server::new)
+        .unwrap();
+    let database = database.to_owned();
+    client(uris(sandbox), Some(Backing { server, database }))
 }
 
 /// A leaver of that name. Seeding edits files that all users share, so it is done for one at a
@@ -113,7 +136,7 @@ async fn reads_what_the_tables_say() {
     let query = "SELECT T.TBL_NAME FROM TBLS T JOIN DBS D ON T.DB_ID = D.DB_ID \
                  WHERE D.NAME = 'shared' AND T.OWNER = 'elvisread'";
     let owned = metastore
-        .tables_owned_by("shared", "elvisread")
+        .tables_owned_by("shared", &["elvisread"])
         .await
         .unwrap();
     assert_eq!(
@@ -121,6 +144,12 @@ async fn reads_what_the_tables_say() {
         set(sql(&sandbox, query).into_iter().flatten())
     );
     assert_eq!(owned.len(), 2);
+    // Of several owners, more than go into one question.
+    let many: Vec<String> = (0..120).map(|n| format!("nemo{n}")).collect();
+    let many = many.iter().map(String::as_str).chain(["elvisread"]);
+    let many: Vec<&str> = many.collect();
+    let of_many = metastore.tables_owned_by("shared", &many).await.unwrap();
+    assert_eq!(set(of_many), set(owned.clone()));
 
     let mut wanted = owned;
     wanted.push("nemo".into());
@@ -135,12 +164,19 @@ async fn reads_what_the_tables_say() {
         (Kind::External, "elvisread")
     );
     let views = metastore
-        .views_naming(&["shared"], &["elvisread"])
+        .views_naming(&["elvisread", "nemo"])
         .await
         .unwrap();
-    assert_eq!(views, ["shared.elvisread_top"]);
+    assert_eq!(
+        views,
+        [("shared.elvisread_top".to_owned(), "elvisread".to_owned())]
+    );
 
-    let found: Vec<_> = metastore.locations(&["azy"]).try_collect().await.unwrap();
+    let found: Vec<_> = metastore
+        .locations(&["azy"], &[])
+        .try_collect()
+        .await
+        .unwrap();
     let found = found
         .into_iter()
         .filter(|l| l.table == "referrers_of_elvisread");
@@ -258,7 +294,9 @@ async fn a_metastore_that_is_down_or_silent_is_told_in_time() {
         listener.local_addr().unwrap()
     };
     let start = Instant::now();
-    let refused = client(vec![format!("thrift://{closed}")]).databases().await;
+    let refused = client(vec![format!("thrift://{closed}")], None)
+        .databases()
+        .await;
     assert!(
         matches!(refused, Err(Error::Unreachable { .. })),
         "{refused:?}"
@@ -271,11 +309,14 @@ async fn a_metastore_that_is_down_or_silent_is_told_in_time() {
         user: "hdfs".into(),
         deadline: Duration::from_secs(1),
         concurrency: 1,
+        backing: None,
     });
     let late = hanging.databases().await;
     assert!(matches!(late, Err(Error::Deadline { .. })), "{late:?}");
     assert!(matches!(
-        client(vec!["metastore:9083".into()]).databases().await,
+        client(vec!["metastore:9083".into()], None)
+            .databases()
+            .await,
         Err(Error::Address { .. })
     ));
 }
@@ -395,4 +436,92 @@ async fn a_database_is_made_again_without_a_folder_and_known_as_unfinished_on_th
         metastore.like_table(events).await.unwrap(),
         Likeness::Different("owner")
     );
+}
+
+#[tokio::test]
+async fn both_ways_find_the_same_locations() {
+    let (sandbox, by_table) = seeded("elvissql");
+    let home = "/user/elvissql".to_owned();
+    // Names of SQL's and LIKE's own, and what latin1 has no letter for, find nothing.
+    let odd = [
+        "/user/%",
+        "/user/elvissq_",
+        "/user/'",
+        "/user/\\",
+        "/user/ő",
+    ]
+    .map(str::to_owned);
+    let names = by_table.databases().await.unwrap();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let by_sql = with_tables(&sandbox, "metastore");
+    let of = async |metastore: &Metastore, folders: &[String]| -> BTreeSet<_> {
+        let found: Vec<_> = metastore
+            .locations(&names, folders)
+            .try_collect()
+            .await
+            .unwrap();
+        set(found
+            .into_iter()
+            .map(|it| vec![it.database, it.table, it.location])
+            .filter(|row| row[2].contains("/user/elvissql")))
+    };
+    let found = of(&by_sql, std::slice::from_ref(&home)).await;
+    assert_eq!(found, of(&by_table, std::slice::from_ref(&home)).await);
+    let select =
+        "SELECT D.NAME, T.TBL_NAME, S.LOCATION FROM DBS D JOIN TBLS T ON T.DB_ID = D.DB_ID";
+    let like = "WHERE S.LOCATION LIKE '%/user/elvissql%'";
+    let judged = format!(
+        "{select} JOIN SDS S ON S.SD_ID = T.SD_ID {like} UNION {select} \
+         JOIN PARTITIONS P ON P.TBL_ID = T.TBL_ID JOIN SDS S ON S.SD_ID = P.SD_ID {like}"
+    );
+    assert_eq!(found, set(sql(&sandbox, &judged)));
+    let tables: BTreeSet<&str> = found.iter().map(|row| row[1].as_str()).collect();
+    assert!(tables.contains("referrers_of_elvissql"), "{tables:?}");
+    assert!(found.len() > tables.len(), "no partitions: {found:?}");
+    let found: Vec<_> = by_sql.locations(&names, &odd).try_collect().await.unwrap();
+    assert_eq!(found, []);
+    let found: Vec<_> = by_sql
+        .locations(&["nemo"], &[home])
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(found, []);
+}
+
+#[tokio::test]
+async fn tables_of_another_metastore_are_not_believed() {
+    let sandbox = sandbox();
+    let other = "elvisother_metastore";
+    let grant = "GRANT SELECT ON elvisother_metastore.* TO metastore_reader@localhost";
+    let made = format!(
+        "CREATE OR REPLACE DATABASE {other}; \
+         CREATE TABLE {other}.METASTORE_DB_PROPERTIES LIKE metastore.METASTORE_DB_PROPERTIES; \
+         {grant}"
+    );
+    sandbox.mariadb("metadata", &made).unwrap();
+    let metastore = with_tables(&sandbox, other);
+    let ask = async || -> Error {
+        let folders = ["/user/elvis".to_owned()];
+        let found: Result<Vec<_>, _> = metastore.locations(&["azy"], &folders).try_collect().await;
+        found.unwrap_err()
+    };
+    let error = ask().await;
+    assert!(
+        matches!(&error, Error::OtherMetastore { found, .. } if found.is_empty()),
+        "{error}"
+    );
+    let uuid = "INSERT INTO elvisother_metastore.METASTORE_DB_PROPERTIES \
+                (PROPERTY_KEY, PROPERTY_VALUE) VALUES ('guid', 'another')";
+    sandbox.mariadb("metadata", uuid).unwrap();
+    let error = ask().await;
+    assert!(
+        error.to_string().contains("those of metastore \"another\""),
+        "{error}"
+    );
+    assert!(error.hint().is_some());
+    let gone = format!(
+        "DROP DATABASE {other}; REVOKE SELECT ON {other}.* FROM metastore_reader@localhost"
+    );
+    sandbox.mariadb("metadata", &gone).unwrap();
+    assert!(matches!(ask().await, Error::Backing { .. }));
 }

@@ -124,6 +124,16 @@ async fn every_kind_of_account_is_let_in() {
     }
 }
 
+/// A driver that misreads one nonce in 256 would fail here at two of three runs.
+#[tokio::test]
+async fn a_right_password_is_never_refused() {
+    let server = Server::new(over_tls("prod-replica", "research"));
+    for _ in 0..300 {
+        let connection = server.connect().await.unwrap();
+        connection.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_of_another_authority_is_not_talked_to() {
     for tls in [Tls::Verified { ca_file: None }, Tls::Off] {

@@ -4,8 +4,11 @@ import java.io.File;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.Socket;
+import java.security.NoSuchAlgorithmException;
 import java.security.PrivilegedExceptionAction;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.crypto.key.KeyProvider;
+import org.apache.hadoop.crypto.key.KeyProviderFactory;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.FsShell;
 import org.apache.hadoop.fs.Path;
@@ -63,6 +66,7 @@ public final class Servers {
       if (!new File(conf.get("dfs.namenode.name.dir"), "current/VERSION").exists()) {
         NameNode.format(conf);
       }
+      makeKey(conf);
       NameNode server = NameNode.createNameNode(new String[0], conf);
       if (datanode) {
         DataNode.createDataNode(new String[0], conf);
@@ -108,6 +112,18 @@ public final class Servers {
             "metastore");
     thread.setDaemon(true);
     thread.start();
+  }
+
+  /**
+   * The key {@code sandbox} for encryption zones. It lies in a file, where a cluster has a KMS; the
+   * NameNode reads that once, so it is made before.
+   */
+  private static void makeKey(Configuration conf) throws IOException, NoSuchAlgorithmException {
+    KeyProvider keys = KeyProviderFactory.getProviders(conf).get(0);
+    if (keys.getMetadata("sandbox") == null) {
+      keys.createKey("sandbox", new KeyProvider.Options(conf));
+      keys.flush();
+    }
   }
 
   /** The folders that every cluster of the platform has. */

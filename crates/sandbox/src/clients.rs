@@ -12,14 +12,15 @@ use crate::servers::mariadb::Server;
 use crate::servers::metastore::{self, Backend};
 
 /// The programs of `hdfs` that the sandbox has, with the class that each is.
-const HDFS: [(&str, &str); 3] = [
+const HDFS: [(&str, &str); 4] = [
+    ("crypto", "org.apache.hadoop.hdfs.tools.CryptoAdmin"),
     ("dfs", "org.apache.hadoop.fs.FsShell"),
     ("dfsadmin", "org.apache.hadoop.hdfs.tools.DFSAdmin"),
     ("fsck", "org.apache.hadoop.hdfs.tools.DFSck"),
 ];
 
 impl Sandbox {
-    /// `hdfs dfs|dfsadmin|fsck ...` as `user` (`hdfs` by default), ready to run.
+    /// `hdfs crypto|dfs|dfsadmin|fsck ...` as `user` (`hdfs` by default), ready to run.
     pub fn hdfs_command(&self, user: Option<&str>, args: &[&str]) -> Result<Command, Error> {
         self.require(Service::Hdfs)?;
         let (program, args) = args.split_first().unwrap_or((&"", &[]));
@@ -38,7 +39,7 @@ impl Sandbox {
         Ok(command)
     }
 
-    /// Runs `hdfs dfs|dfsadmin|fsck ...` to its end.
+    /// Runs `hdfs crypto|dfs|dfsadmin|fsck ...` to its end.
     pub fn hdfs(&self, user: Option<&str>, args: &[&str]) -> Result<Output, Error> {
         output(&mut self.hdfs_command(user, args)?)
     }

@@ -9,7 +9,10 @@ use crate::error::Error;
 use crate::files;
 use crate::sandbox::Service;
 use crate::seed::newwiki;
-use crate::servers::mariadb::{CLOUD_USER, DBSYNC, RESEARCH, Server, password_file, superset};
+use crate::servers::mariadb::{
+    CLOUD_USER, DBSYNC, METASTORE_READER, RESEARCH, Server, password_file, superset,
+};
+use crate::servers::metastore::{self, Backend};
 use crate::servers::{self, Ports, dns, hdfs, tls};
 
 #[derive(Serialize)]
@@ -37,6 +40,7 @@ struct Hdfs<'a> {
 struct Metastore<'a> {
     uris: [String; 1],
     user: &'a str,
+    sql: Option<Database>,
 }
 
 #[derive(Serialize)]
@@ -111,12 +115,15 @@ struct Database {
     database: &'static str,
 }
 
+/// The server of the metastore's tables, as the account that reads them.
+const METASTORE: &str = "metastore";
+
 /// The servers that the tools know by name.
 fn sql(dir: &Path, ports: &Ports) -> BTreeMap<&'static str, Sql> {
-    let metadata = Sql {
+    let metadata = |user| Sql {
         socket: Some(Server::Metadata.socket(dir)),
-        user: DBSYNC,
-        password_file: password_file(dir, DBSYNC),
+        user,
+        password_file: password_file(dir, user),
         host: None,
         port: None,
         ca_file: None,
@@ -127,7 +134,8 @@ fn sql(dir: &Path, ports: &Ports) -> BTreeMap<&'static str, Sql> {
         ..over_tls(dir, DBSYNC)
     };
     [
-        (Server::Metadata.name(), metadata),
+        (Server::Metadata.name(), metadata(DBSYNC)),
+        (METASTORE, metadata(METASTORE_READER)),
         (Server::Target.name(), target),
     ]
     .into()
@@ -196,8 +204,15 @@ fn db_sync(dir: &Path) -> DbSync {
 }
 
 /// Writes `DIR/config.toml` with a section for each server in `up`. `hosts` is how
-/// many hosts are up.
-pub(crate) fn write(dir: &Path, up: &[Service], ports: &Ports, hosts: usize) -> Result<(), Error> {
+/// many hosts are up, `backend` where the metastore
+/// keeps its tables.
+pub(crate) fn write(
+    dir: &Path,
+    up: &[Service],
+    ports: &Ports,
+    hosts: usize,
+    backend: Option<Backend>,
+) -> Result<(), Error> {
     let at = |name: &str| servers::address(ports.get(name).copied().unwrap_or(0));
     let has = |service: Service| up.contains(&service);
     let set = host_set(hosts);
@@ -211,6 +226,10 @@ pub(crate) fn write(dir: &Path, up: &[Service], ports: &Ports, hosts: usize) -> 
         metastore: has(Service::Metastore).then(|| Metastore {
             uris: [format!("thrift://{}", at("metastore"))],
             user: "hdfs",
+            sql: (backend == Some(Backend::MariaDb)).then_some(Database {
+                server: METASTORE,
+                database: metastore::DATABASE,
+            }),
         }),
         fleet: has(Service::Hosts).then_some(Fleet {
             ssh_config: dir.join("hosts/ssh_config"),

@@ -131,7 +131,7 @@ impl<'a> Start<'a> {
                 .iter()
                 .any(|role| service.roles().contains(&role.as_str())),
         });
-        config::write(dir, &up, &state.ports, hosts)
+        config::write(dir, &up, &state.ports, hosts, state.backend)
     }
 
     fn running_roles(&self) -> Vec<String> {

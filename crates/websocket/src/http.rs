@@ -1,5 +1,6 @@
 //! The HTTP side: health, metrics, and the upgrade to a WebSocket.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use hyper::header::{
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use thiserror::Error;
 use tracing::{info, warn};
 use tungstenite::handshake::derive_accept_key;
+use url::Url;
 
 use crate::auth::Identity;
 use crate::config::{Mode, Refusal};
@@ -43,7 +45,8 @@ pub(crate) async fn answer(
             Err(refused) => refuse(&state, peer, &refused),
         };
     }
-    let path = request.uri().path();
+    let path = path(request.uri());
+    let path = path.as_ref().map_or("", Url::path);
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     Ok(match path {
         "/health" if reading => plain(StatusCode::OK, None, "OK"),
@@ -63,11 +66,19 @@ pub(crate) async fn answer(
             info!(
                 "Received unexpected request: {} {}",
                 request.method(),
-                path.escape_debug()
+                request.uri().path().escape_debug()
             );
             plain(StatusCode::NOT_FOUND, None, "Not Found")
         }
     })
+}
+
+/// A request's target as JavaScript's `URL` reads it, dots resolved; `None` for what names no place.
+fn path(target: &Uri) -> Option<Url> {
+    Url::parse("http://localhost/")
+        .ok()?
+        .join(&target.to_string())
+        .ok()
 }
 
 fn plain(status: StatusCode, kind: Option<&'static str>, body: impl Into<Bytes>) -> Answer {
@@ -184,12 +195,19 @@ fn plan(state: &State, request: &Request<Incoming>) -> Result<(Plan, Answer), Re
 
 fn accept(request: &Request<Incoming>) -> Result<Answer, Refused> {
     let headers = request.headers();
+    // Said twice is not said.
     let one = |name: HeaderName| {
-        headers
-            .get(name)
+        let mut values = headers.get_all(name).into_iter();
+        values
+            .next()
+            .filter(|_| values.next().is_none())
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
+    // hyper would answer, but not hand the connection over.
+    if request.version() < Version::HTTP_11 {
+        return Err(malformed(StatusCode::BAD_REQUEST, "Invalid HTTP version"));
+    }
     if request.method() != Method::GET {
         return Err(malformed(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -227,9 +245,11 @@ fn accept(request: &Request<Incoming>) -> Result<Answer, Refused> {
             .flat_map(|value| value.split(','))
             .map(|name| name.trim_matches([' ', '\t']))
             .collect();
+        let distinct: HashSet<_> = offered.iter().collect();
         let first = offered
             .first()
             .filter(|_| offered.iter().all(|name| is_token(name)))
+            .filter(|_| distinct.len() == offered.len())
             .ok_or_else(invalid)?;
         answer.insert(
             SEC_WEBSOCKET_PROTOCOL,

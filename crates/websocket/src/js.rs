@@ -8,9 +8,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use indexmap::IndexMap;
+use memchr::memchr;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value that borrows what it can from its text.
+/// How many members an object may have for a look at each to be the quickest way to find one.
+const FEW: usize = 32;
+
+/// A JSON value that borrows what it can from its text: a string that is borrowed stands there as
+/// it is, so it holds nothing to escape.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
@@ -18,31 +23,59 @@ pub(crate) enum Value<'a> {
     Number(f64),
     Text(Cow<'a, str>),
     Array(Vec<Value<'a>>),
-    Object(IndexMap<Cow<'a, str>, Value<'a>>),
+    /// Names are distinct.
+    Object(Vec<Member<'a>>),
 }
+
+/// A member's name and value.
+type Member<'a> = (Cow<'a, str>, Value<'a>);
 
 impl<'a> Value<'a> {
     /// Parses JSON text.
-    pub(crate) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(text)
+    pub(crate) fn parse(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
     }
 
     /// The member `name` of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
         match self {
-            Value::Object(members) => members.get(name),
+            Value::Object(members) => {
+                let member = members.iter().find(|(known, _)| known == name)?;
+                Some(&member.1)
+            }
             _ => None,
         }
     }
 
-    /// What `String(value)` gives for a scalar; `None` for arrays and objects, which name nothing.
-    pub(crate) fn to_text(&self) -> Option<Cow<'_, str>> {
+    /// What `String(value)` gives.
+    pub(crate) fn to_text(&self) -> Cow<'_, str> {
         match self {
-            Value::Null => Some("null".into()),
-            Value::Bool(value) => Some(if *value { "true" } else { "false" }.into()),
-            Value::Number(value) => Some(ryu_js::Buffer::new().format(*value).to_owned().into()),
-            Value::Text(text) => Some(Cow::Borrowed(text)),
-            Value::Array(_) | Value::Object(_) => None,
+            Value::Null => "null".into(),
+            Value::Bool(value) => if *value { "true" } else { "false" }.into(),
+            Value::Number(value) => ryu_js::Buffer::new().format(*value).to_owned().into(),
+            Value::Text(text) => Cow::Borrowed(text),
+            Value::Array(items) => {
+                let items: Vec<_> = items
+                    .iter()
+                    .map(|item| match item {
+                        Value::Null => "".into(),
+                        item => item.to_text(),
+                    })
+                    .collect();
+                items.join(",").into()
+            }
+            Value::Object(_) => "[object Object]".into(),
+        }
+    }
+
+    /// What `Boolean(value)` gives.
+    pub(crate) fn is_truthy(&self) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::Number(value) => *value != 0.0,
+            Value::Text(text) => !text.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
         }
     }
 
@@ -76,14 +109,25 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Appends the JSON string of `text`. `serde_json` escapes exactly what `JSON.stringify` escapes.
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = serde_json::to_writer(out, text);
+/// Appends the JSON string of a text that is a [`Value`]'s. `serde_json` escapes exactly what
+/// `JSON.stringify` escapes.
+#[expect(clippy::ptr_arg, reason = "what is borrowed is written as it is")]
+pub(crate) fn write_text(text: &Cow<'_, str>, out: &mut Vec<u8>) {
+    match text {
+        Cow::Borrowed(text) => {
+            out.push(b'"');
+            out.extend_from_slice(text.as_bytes());
+            out.push(b'"');
+        }
+        Cow::Owned(text) => {
+            // Writing to a Vec cannot fail.
+            let _ = serde_json::to_writer(out, text);
+        }
+    }
 }
 
 /// Appends what `JSON.stringify({id, ...data})` gives: a member `id` of the data wins but keeps
-/// the first place.
+/// the first place. `id` is digits and dashes.
 pub(crate) fn write_with_id(id: &str, data: &Value<'_>, out: &mut Vec<u8>) {
     let mut first = true;
     out.push(b'{');
@@ -97,7 +141,7 @@ pub(crate) fn write_with_id(id: &str, data: &Value<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"id\":");
     match data.get("id") {
         Some(own) => own.write(out),
-        None => write_text(id, out),
+        None => write_text(&Cow::Borrowed(id), out),
     }
     if let Value::Object(members) = data {
         write_members(
@@ -111,7 +155,7 @@ pub(crate) fn write_with_id(id: &str, data: &Value<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_members(
-    members: &IndexMap<Cow<'_, str>, Value<'_>>,
+    members: &[Member<'_>],
     first: &mut bool,
     wanted: impl Fn(&str) -> bool,
     out: &mut Vec<u8>,
@@ -193,15 +237,23 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = IndexMap::new();
+        let mut members: Vec<Member<'de>> = Vec::new();
         let mut indices = false;
         while let Some((Name(name), value)) = access.next_entry()? {
             indices |= is_index(&name);
-            members.insert(name, value);
+            let mut known = members.iter_mut().take(FEW);
+            match known.find(|(known, _)| *known == name) {
+                Some((_, old)) => *old = value,
+                None => members.push((name, value)),
+            }
+        }
+        if members.len() > FEW {
+            let distinct: IndexMap<_, _> = members.into_iter().collect();
+            members = distinct.into_iter().collect();
         }
         if indices {
             // Stable, so the other names keep their order.
-            members.sort_by_key(|name, _| {
+            members.sort_by_key(|(name, _)| {
                 name.parse::<u32>()
                     .ok()
                     .filter(|_| is_index(name))
@@ -227,23 +279,23 @@ impl<'de> Deserialize<'de> for Name<'de> {
 /// Makes text fit for [`Value::parse`] that JavaScript parses as it is: bytes that are not UTF-8
 /// and escapes of half a surrogate pair become U+FFFD. Python writes both, for example of an error
 /// message in another encoding.
-pub(crate) fn repair(text: Vec<u8>) -> Vec<u8> {
+pub(crate) fn repair(text: Vec<u8>) -> String {
     let mut text = match String::from_utf8(text) {
-        Ok(text) => text.into_bytes(),
-        Err(error) => String::from_utf8_lossy(error.as_bytes())
-            .into_owned()
-            .into_bytes(),
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     };
     let mut index = 0;
     while let Some(found) = text
+        .as_bytes()
         .get(index..)
-        .and_then(|rest| rest.iter().position(|byte| *byte == b'\\'))
+        .and_then(|rest| memchr(b'\\', rest))
     {
         index += found;
-        match (surrogate(&text, index), surrogate(&text, index + 6)) {
+        let escapes = text.as_bytes();
+        match (surrogate(escapes, index), surrogate(escapes, index + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => index += 12,
             (Some(_), _) => {
-                text[index + 2..index + 6].copy_from_slice(b"fffd");
+                text.replace_range(index + 2..index + 6, "fffd");
                 index += 6;
             }
             // Any other escape is at least two bytes long; the second may be a backslash.
@@ -301,17 +353,19 @@ pub(crate) fn number(text: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn stringify(text: &str) -> String {
         let mut out = Vec::new();
-        Value::parse(text.as_bytes()).unwrap().write(&mut out);
+        Value::parse(text).unwrap().write(&mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn with_id(text: &str) -> String {
         let mut out = Vec::new();
-        write_with_id("1-0", &Value::parse(text.as_bytes()).unwrap(), &mut out);
+        write_with_id("1-0", &Value::parse(text).unwrap(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -339,6 +393,37 @@ mod tests {
     }
 
     #[test]
+    fn repeated_names_are_one_member_of_large_objects_too() {
+        let members = |last: usize| {
+            let members: Vec<_> = (0..1000)
+                .map(|index| format!(r#""m{}":{index}"#, index % last))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let once: Vec<_> = (0..500)
+            .map(|index| format!(r#""m{index}":{}"#, index + 500))
+            .collect();
+        assert_eq!(stringify(&members(500)), format!("{{{}}}", once.join(",")));
+        assert_eq!(stringify(&members(1000)), members(1000));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_come_out_as_they_went_in(text: String, name: String) {
+            let json = serde_json::json!({"x": {name: text}}).to_string();
+            prop_assert_eq!(stringify(&json), json.clone());
+            let escaped: String = json
+                .encode_utf16()
+                .map(|unit| match unit {
+                    0x20..=0x7e => String::from_utf16(&[unit]).unwrap(),
+                    unit => format!("\\u{unit:04x}"),
+                })
+                .collect();
+            prop_assert_eq!(stringify(&escaped), json);
+        }
+    }
+
+    #[test]
     fn puts_the_entry_id_first_and_lets_the_data_override_it() {
         assert_eq!(
             with_id(r#"{"channel_id":"c","n":1}"#),
@@ -347,6 +432,24 @@ mod tests {
         assert_eq!(with_id(r#"{"n":1,"id":7}"#), r#"{"id":7,"n":1}"#);
         assert_eq!(with_id(r#"{"a":1,"3":2}"#), r#"{"3":2,"id":"1-0","a":1}"#);
         assert_eq!(with_id("{}"), r#"{"id":"1-0"}"#);
+    }
+
+    #[test]
+    fn becomes_text_and_truth_as_in_javascript() {
+        for (text, expected, truthy) in [
+            ("null", "null", false),
+            ("false", "false", false),
+            ("-0", "0", false),
+            ("4711.0", "4711", true),
+            ("\"\"", "", false),
+            ("\" \"", " ", true),
+            ("[]", "", true),
+            (r#"["a",null,[1,{}]]"#, "a,,1,[object Object]", true),
+        ] {
+            let value = Value::parse(text).unwrap();
+            assert_eq!(value.to_text(), expected, "{text}");
+            assert_eq!(value.is_truthy(), truthy, "{text}");
+        }
     }
 
     #[test]
@@ -364,7 +467,7 @@ mod tests {
                 Value::Text(expected.into())
             );
         }
-        assert_eq!(repair(b"\\ud8".to_vec()), b"\\ud8");
+        assert_eq!(repair(b"\\ud8".to_vec()), "\\ud8");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Events by Redis Pub/Sub (Superset 7): one channel for all, messages that say whom they are for.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ const CHANNEL: &str = "realtime";
 /// The scope of messages that every socket gets.
 const GLOBAL: &str = "authenticated_global";
 /// How often the subscription is tried out, and how long Redis may take to answer.
-const PROBE: Duration = Duration::from_secs(10);
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Hands messages out for ever. While there is no subscription, there are no sockets either: what
 /// is published then reaches nobody, and browsers poll.
@@ -91,7 +92,7 @@ fn read_message<'a>(
     message: &'a Value<'_>,
     length: usize,
 ) -> Result<(Option<Vec<&'a str>>, Bytes), &'static str> {
-    fn named<'a>(value: &'a Value<'_>) -> Option<&'a str> {
+    fn named<'a, 'b>(value: &'a Value<'b>) -> Option<&'a Cow<'b, str>> {
         match value {
             Value::Text(text) if !text.is_empty() => Some(text),
             _ => None,
@@ -110,7 +111,7 @@ fn read_message<'a>(
         None => Vec::new(),
         Some(Value::Array(routes)) => routes
             .iter()
-            .map(named)
+            .map(|route| named(route).map(AsRef::as_ref))
             .collect::<Option<_>>()
             .ok_or("its routes are not all names")?,
         Some(_) => return Err("its routes are no list"),
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     fn read_text(text: &str) -> Result<(Option<Vec<String>>, String), &'static str> {
-        let message = Value::parse(text.as_bytes()).map_err(|_| "no JSON")?;
+        let message = Value::parse(text).map_err(|_| "no JSON")?;
         let (routes, frame) = read_message(&message, text.len())?;
         let routes = routes.map(|routes| routes.into_iter().map(str::to_owned).collect());
         Ok((routes, String::from_utf8(frame[2..].to_vec()).unwrap()))

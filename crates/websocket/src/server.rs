@@ -23,7 +23,7 @@ use crate::config::{Config, ConfigError, Mode};
 use crate::gate::Gate;
 use crate::hub::{Full, Hub};
 use crate::metrics::Metrics;
-use crate::redis::{Link, LinkError};
+use crate::redis::{Commands, Link, LinkError};
 use crate::socket::{End, Socket};
 use crate::streams::{CatchUp, StreamId, Streams};
 use crate::{http, realtime, streams};
@@ -102,6 +102,7 @@ pub(crate) struct State {
     pub(crate) health: Health,
     streams: Option<Streams>,
     link: Arc<Link>,
+    commands: Arc<Commands>,
     stop: CancellationToken,
     sockets: TaskTracker,
 }
@@ -138,8 +139,11 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Server
     let (verifier, link) = prepare(&config)?;
     let link = Arc::new(link);
     raise_file_limit();
-    let streams = (config.mode == Mode::Streams)
-        .then(|| Streams::new(config.streams.clone(), Arc::clone(&link)));
+    let commands = Arc::new(Commands::new(Arc::clone(&link)));
+    let streams = (config.mode == Mode::Streams).then(|| {
+        let config = config.streams.clone();
+        Streams::new(config, Arc::clone(&link), Arc::clone(&commands))
+    });
     let hub = Hub::new(config.sockets.clone(), Metrics::new(&config.statsd));
     let (listener, port) =
         listen(&config.host, config.port)
@@ -156,6 +160,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Server
         health: Health::default(),
         streams,
         link,
+        commands,
         stop,
         sockets: TaskTracker::new(),
     });
@@ -268,20 +273,9 @@ impl State {
         }
     }
 
-    /// Whether events come from Redis, and with streams, whether it answers at this moment.
+    /// Whether events come from Redis, and it answers at this moment.
     pub(crate) async fn ready(&self) -> bool {
-        if !self.health.is_up() {
-            return false;
-        }
-        match &self.streams {
-            Some(streams) => {
-                let ping = ::redis::cmd("PING");
-                timeout(READY_TIMEOUT, streams.commands.query(&ping))
-                    .await
-                    .is_ok_and(|reply| reply.is_ok())
-            }
-            None => true,
-        }
+        self.health.is_up() && self.commands.answers(READY_TIMEOUT).await
     }
 
     /// Serves a connection as a WebSocket once its upgrade is through.

@@ -56,7 +56,17 @@ async fn health_is_liveness_and_ready_is_redis() {
     assert!(ask("GET /ready").await.starts_with("HTTP/1.1 503 "));
     assert!(ask("GET /metrics").await.contains("ws_connected_client 0"));
     for line in [
+        "GET /x/../health",
+        "GET /./health",
+        "GET http://other.example.org/health",
+    ] {
+        assert!(ask(line).await.starts_with("HTTP/1.1 200 "), "{line}");
+    }
+    for line in [
         "POST /health",
+        "GET //health",
+        "GET /Health",
+        "GET /%68ealth",
         "GET /",
         "GET /healthz",
         "GET /health/",
@@ -124,10 +134,22 @@ async fn refusals_have_a_status_and_a_reason_in_the_log() {
             format!("{good}Sec-WebSocket-Protocol: a,,b\r\n"),
             400,
         ),
+        (
+            "GET / HTTP/1.1",
+            format!("{good}Sec-WebSocket-Protocol: a, b, a\r\n"),
+            400,
+        ),
+        (
+            "GET / HTTP/1.1",
+            format!("{good}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+            400,
+        ),
+        ("GET / HTTP/1.0", good.clone(), 400),
     ] {
         let answer = http(server.port, &upgrade(line, &headers)).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+        assert_eq!(
+            answer.split(' ').nth(1),
+            Some(status.to_string().as_str()),
             "{headers}: {answer}"
         );
         assert!(

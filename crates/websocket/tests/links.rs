@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use opsweek_sandbox::redis::MASTER;
 use opsweek_sandbox::{Sandbox, Service, UpOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::support::{Redis, Server, connect, eventually, free_port};
 
@@ -192,6 +196,54 @@ async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
 }
 
 #[tokio::test]
+async fn a_redis_that_hangs_is_not_ready_and_may_come_back() {
+    for mode in ["streams", "realtime"] {
+        let redis = Redis::start().await;
+        let server = Server::start(&redis, json!({"mode": mode})).await;
+        redis.pause();
+        assert_eq!(server.status("/ready").await, 503, "{mode}");
+        assert_eq!(server.status("/health").await, 200, "{mode}");
+        redis.resume();
+        server.ready().await;
+    }
+}
+
+/// Forwards connections to a port; those open when `hang` is notified transfer nothing more, nor
+/// do they end.
+async fn relay(to: u16, hang: Arc<Notify>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let hang = Arc::clone(&hang);
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = hang.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_is_replaced() {
+    for mode in ["streams", "realtime"] {
+        let redis = Redis::start().await;
+        let hang = Arc::new(Notify::new());
+        let port = relay(redis.port, Arc::clone(&hang)).await;
+        let server = Server::start_unready(port, json!({"mode": mode}), &[]).await;
+        server.ready().await;
+        hang.notify_waiters();
+        assert_eq!(server.status("/ready").await, 503, "{mode}");
+        server.ready().await;
+    }
+}
+
+#[tokio::test]
 async fn another_database_is_selected() {
     let redis = Redis::start().await;
     let server = Server::start(&redis, json!({"redis": {"db": 3}})).await;
@@ -241,7 +293,10 @@ async fn a_failover_of_sentinel_is_followed_without_loss() {
     first.kill();
     // A new connection each time: Redis closes all when it changes its role.
     eventually("the failover", async || {
-        second.connect().await.event("a", "after").await.is_ok()
+        match Redis::connect_to(second.port).await {
+            Ok(mut publisher) => publisher.event("a", "after").await.is_ok(),
+            Err(_) => false,
+        }
     })
     .await;
     assert_eq!(client.jobs(1).await, ["after"]);

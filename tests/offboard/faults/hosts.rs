@@ -45,6 +45,55 @@ fn a_host_gone_in_the_middle_of_its_stream_fails_alone() {
 }
 
 #[test]
+fn what_changes_while_it_is_collected_is_told_and_not_lost() {
+    let user = "elvischanges";
+    seed(user);
+    let config = sandbox().config_path();
+    let host = &sandbox().hosts()[0].name;
+    let noise = format!("/home/{user}/noise");
+    on_host(
+        host,
+        &format!("head -c 100M /dev/urandom > {noise} && chown {user}: {noise}"),
+    );
+    let plan = planned(&config, user);
+    let start = format!("START collect-{host}");
+    let more = format!("until pgrep -f 'tar .*{user}'; do :; done; echo more >> {noise}");
+    let ran = run_until(&config, &plan, &[(&start, &|_| drop(on_host(host, &more)))]).expect(6);
+    let told = [format!("collect-{host}"), format!("remove-{host}")];
+    assert!(
+        told.iter().any(|step| ran.stdout.contains(step)),
+        "{}",
+        ran.stdout
+    );
+    let digest = on_host(host, &format!("sha256sum < {noise}"));
+    assert!(digest.len() > 64, "{digest}");
+    // A new plan takes what is there now.
+    let plan = planned(&config, user);
+    run(&config, &plan).expect(0);
+    clean(&config, user);
+    let hosts = format!("{ARCHIVE}/{user}/.opsweek/hosts");
+    let listed = sandbox().hdfs(None, &["dfs", "-ls", "-C", &hosts]).unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let again = format!("{hosts}/{host}-2.tar.zst");
+    let last = if listed.contains(&again) {
+        again
+    } else {
+        format!("{hosts}/{host}.tar.zst")
+    };
+    let here = scratch(&format!("{user}.tar.zst"));
+    let got = sandbox().hdfs(None, &["dfs", "-get", &last, here.to_str().unwrap()]);
+    assert!(got.unwrap().status.success(), "{listed}");
+    let script = format!(
+        "zstd -dc {} | tar -xO home/{user}/noise | sha256sum",
+        here.display()
+    );
+    let kept = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output();
+    assert_eq!(String::from_utf8(kept.unwrap().stdout).unwrap(), digest);
+}
+
+#[test]
 fn a_target_that_somebody_made_meanwhile_is_left_alone() {
     let user = "elvistarget";
     seed(user);

@@ -8,7 +8,7 @@ use crate::support::{Ran, databases_of, offboard_with, sandbox, scratch, seed};
 
 /// The sandbox's configuration with another `ssh_config`: `extra` comes before it, and the
 /// way to a host is given by its place among the hosts.
-fn config(name: &str, extra: &str, known_hosts: Option<&str>) -> PathBuf {
+pub(super) fn config(name: &str, extra: &str, known_hosts: Option<&str>) -> PathBuf {
     let text = std::fs::read_to_string(sandbox().config_path()).unwrap();
     let line = text
         .lines()

@@ -1,6 +1,7 @@
 //! What breaks while a run goes on: the exit code tells it, what stands is told truly, and
 //! the same plan goes on from there once the fault is gone.
 
+mod batches;
 mod hosts;
 mod hosts_refuse;
 mod servers;
@@ -13,15 +14,23 @@ use crate::support::{Ran, offboard_with, scratch};
 
 /// Plans the user's archive; gives the plan's file.
 fn planned(config: &Path, user: &str) -> String {
+    archive_of(config, user).expect(3);
+    scratch(&format!("{user}.json"))
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// Plans the user's archive, and saves the plan if there is one.
+fn archive_of(config: &Path, user: &str) -> Ran {
     let plan = scratch(&format!("{user}.json"));
-    let plan = plan.to_str().unwrap();
     let archive = [user, "--archive", "--new-owner", "analytics", "--relocate"];
     let mut command = offboard_with(config);
     command
         .args(archive)
-        .args(["--stop-processes", "--dry-run", "--save-plan", plan]);
-    Ran::from(command.output().unwrap()).expect(3);
-    plan.to_owned()
+        .args(["--stop-processes", "--dry-run", "--save-plan"])
+        .arg(plan);
+    command.output().unwrap().into()
 }
 
 /// Runs the plan.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};
 
-use super::{clean, planned, run, run_until};
+use super::{archive_of, clean, planned, run, run_until};
 use crate::support::{Ran, offboard_with};
 
 /// That what stands now could not be looked at outranks that only a part was done.
@@ -256,9 +256,18 @@ fn a_quota_that_is_exceeded_is_named() {
     let room = (numbers[0] + numbers[1] + 10).to_string();
     world.hdfs(&["dfsadmin", "-setQuota", &room, ARCHIVE]);
     let ran = run(&world.config(), &plan);
+    let again = archive_of(&world.config(), user);
     world.hdfs(&["dfsadmin", "-clrQuota", ARCHIVE]);
     let ran = ran.expect(6);
     assert!(ran.stderr.contains("quota"), "{}", ran.stderr);
+    // Who plans now is told before anything is tried.
+    let again = again.expect(8);
+    let told = format!("{ARCHIVE} has a quota of {room} names");
+    assert!(
+        again.stderr.contains(&told) && again.stderr.contains("-setQuota"),
+        "{}",
+        again.stderr
+    );
     assert!(world.in_hdfs(&format!("/user/{user}")));
     world.goes_on(user, &plan);
 }

@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 use crate::console::Env;
 use crate::error::CliError;
-pub use sections::{Admins, Fleet, Hdfs, Metastore, Settings, Span, Yarn};
+pub use sections::{Admins, Backing, Fleet, Hdfs, Metastore, Settings, Span, Yarn};
 
 /// Where the configuration of the machine lies.
 pub const SYSTEM: &str = "/etc/opsweek/config.toml";

@@ -78,6 +78,18 @@ pub struct Metastore {
     pub deadline: Option<Span>,
     /// How many connections.
     pub concurrency: Option<Count>,
+    /// The metastore's own database, where that may be read.
+    pub sql: Option<Backing>,
+}
+
+/// `[metastore] sql`: where the metastore keeps its own tables.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backing {
+    /// The `NAME` of the section `[sql.NAME]`.
+    pub server: String,
+    /// The database there.
+    pub database: String,
 }
 
 /// `[fleet]`.

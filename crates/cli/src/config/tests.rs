@@ -35,6 +35,7 @@ fn the_whole_reference_is_read() {
         user = "hive"
         deadline = "1m 30s"
         concurrency = 4
+        sql = { server = "metadata", database = "hive_metastore" }
         [fleet]
         ssh_config = "/etc/ssh/ssh_config"
         hosts = ["@stat"]

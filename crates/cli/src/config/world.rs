@@ -169,6 +169,12 @@ impl<S> Config<S> {
                 .unusable("metastore")
                 .hint("set uris = [\"thrift://HOST:9083\"]"));
         }
+        let backing = section.sql.as_ref().map(|backing| {
+            Ok::<_, CliError>(metastore::Backing {
+                server: self.sql_server(&backing.server)?,
+                database: backing.database.clone(),
+            })
+        });
         Ok(metastore::Metastore::new(metastore::Config {
             uris: section.uris.clone(),
             user: self.user(section.user.as_ref(), "metastore")?,
@@ -176,6 +182,7 @@ impl<S> Config<S> {
             concurrency: section
                 .concurrency
                 .map_or(METASTORE_CONNECTIONS, usize::from),
+            backing: backing.transpose()?,
         }))
     }
 

@@ -95,7 +95,7 @@ impl<T: Tool> Run<'_, T> {
         // takes it over; this one does not, and tells that such a run is really dead.
         let _alone = state.alone()?;
         let holder = &self.shell.env.by;
-        let locked = self.procedure.lock(&self.world, holder, hash).await;
+        let locked = self.procedure.lock(self.world, holder, hash).await;
         locked.map_err(|failure| {
             let exit = if failure.is_drift() {
                 Exit::Drifted
@@ -105,7 +105,7 @@ impl<T: Tool> Run<'_, T> {
             CliError::failure(exit, format!("cannot lock {}", plan.subject), &failure)
         })?;
         let result = self.locked(&approved, hash).await;
-        let unlocked = self.procedure.unlock(&self.world).await;
+        let unlocked = self.procedure.unlock(self.world).await;
 
         let run = match result {
             Ok(outcomes) => {
@@ -161,7 +161,7 @@ impl<T: Tool> Run<'_, T> {
         let crash = self.shell.env.crash.clone();
         let watch = Arc::new(Watch::running(self.shell.terminal.clone(), crash));
         let cx = Cx::new(watch.clone(), self.shell.cancel.clone());
-        let outcomes = apply(approved, &self.world, &journal, &cx).await;
+        let outcomes = apply(approved, self.world, &journal, &cx).await;
         watch.clear();
         let outcomes = outcomes.and_then(|outcomes| {
             // Whether the plan is done, not what the second look finds beside it.

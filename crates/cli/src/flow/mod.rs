@@ -2,6 +2,7 @@
 //! over to [`apply`].
 
 mod apply;
+mod several;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +54,9 @@ struct Run<'a, T: Tool> {
     config: &'a Config<T::Section>,
     out: &'a mut Output,
     procedure: T::Procedure,
-    world: World<T>,
+    world: &'a World<T>,
+    /// Whether other subjects come before or after it.
+    several: bool,
 }
 
 /// Does what was asked for and prints everything there is to say about it.
@@ -100,14 +103,18 @@ async fn drive<T: Tool>(
             plan_file::bind(&plan, &procedure, Timestamp::now().as_second(), begun)?;
             (procedure, Some((plan, hash)))
         }
-        (None, Some(args)) => (T::request(args, &config)?, None),
+        (None, Some(args)) => {
+            if let Some(several) = several::find::<T>(shell, &args, &config).await? {
+                let all = several::severally(shell, common, &config, out, several);
+                // A future within futures grows beyond what the compiler follows.
+                return Box::pin(all).await;
+            }
+            (T::request(args, &config)?, None)
+        }
         (None, None) => return Err(CliError::usage("nothing is asked for")),
     };
     if common.save_plan.is_some() && !procedure.wants_change() {
-        return Err(
-            CliError::usage("no change is asked for: there is no plan to save")
-                .hint("--help names what can be asked for"),
-        );
+        return Err(nothing_to_save());
     }
     // Up to here nothing was contacted.
     let world = T::world(&procedure, &config).await?;
@@ -117,7 +124,8 @@ async fn drive<T: Tool>(
         config: &config,
         out,
         procedure,
-        world,
+        world: &world,
+        several: false,
     };
     match loaded {
         Some((plan, hash)) => run.loaded(&plan, &hash).await,
@@ -132,20 +140,35 @@ impl<T: Tool> Run<'_, T> {
             self.tell_unfinished(None);
         }
         let inventory = self.look().await?;
-        let report = self.report(&inventory);
+        let mut report = self.report(&inventory);
         self.out.show(&report.document);
-        self.out.put("report", &report)?;
-        self.out.put("inventory", &inventory)?;
-        let found = judge(&report);
+        if self.pick(&inventory)? {
+            report = self.report(&inventory);
+            self.out.show(&report.document);
+        }
+        Box::pin(self.known(&inventory, &report)).await
+    }
+
+    /// What follows a look.
+    async fn known(&mut self, inventory: &Inventory<T>, report: &Report) -> Result<Exit, CliError> {
+        self.out.put("report", report)?;
+        self.out.put("inventory", inventory)?;
+        let found = judge(report);
         if !self.procedure.wants_change() {
             return Ok(found);
         }
-        let plan = match self.plan(&inventory)? {
+        let plan = match self.plan(inventory)? {
             Ok(plan) => plan,
             Err(refusals) => {
                 self.out.put("refusals", &refusals)?;
                 for refusal in refusals {
-                    self.shell.fail(&refusal.into());
+                    let error = CliError::from(refusal);
+                    let subject = self.procedure.subject();
+                    self.shell.fail(&if self.several {
+                        error.about(subject)
+                    } else {
+                        error
+                    });
                 }
                 return Ok(found.max(Exit::Refused));
             }
@@ -160,7 +183,12 @@ impl<T: Tool> Run<'_, T> {
         self.out.put("plan", &plan)?;
         self.out.put("hash", &hash)?;
         if plan.steps.is_empty() {
-            self.shell.say("nothing to do");
+            let subject = self.procedure.subject();
+            self.shell.say(&if self.several {
+                format!("{subject}: nothing to do")
+            } else {
+                "nothing to do".to_owned()
+            });
             return Ok(found);
         }
         let saves = self.common.save_plan.is_some();
@@ -207,7 +235,7 @@ impl<T: Tool> Run<'_, T> {
             // First: a look that ended because it was told to is no whole one.
             biased;
             () = self.shell.cancel.cancelled() => Err(Failure::interrupted()),
-            found = self.procedure.discover(&self.world, &cx) => found,
+            found = self.procedure.discover(self.world, &cx) => found,
         };
         watch.clear();
         found.map_err(|failure| {
@@ -219,8 +247,7 @@ impl<T: Tool> Run<'_, T> {
     /// What a look found, with what it could not see.
     fn report(&self, inventory: &Inventory<T>) -> Report {
         let mut report = self.procedure.report(inventory);
-        let gaps = report.gaps.iter();
-        let lines = gaps.map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why));
+        let lines = render::unseen(&report.gaps);
         report.document.notes.extend(lines);
         report
     }
@@ -260,6 +287,30 @@ impl<T: Tool> Run<'_, T> {
         }
     }
 
+    /// Lets somebody at a terminal, who has seen the report, add to what was asked for.
+    fn pick(&mut self, inventory: &Inventory<T>) -> Result<bool, CliError> {
+        let terminal = &self.shell.terminal;
+        let asks = self.procedure.wants_change()
+            && !self.common.yes
+            && self.out.is_for_people()
+            && terminal.can_ask();
+        let Some(offer) = self.procedure.offer(inventory).filter(|_| asks) else {
+            return Ok(false);
+        };
+        let (values, shown): (Vec<String>, Vec<String>) = offer.choices.into_iter().unzip();
+        let picked = terminal.pick(&offer.question, &shown).map_err(|source| {
+            let what = format!("unanswered: {}", offer.question);
+            CliError::new(Exit::Declined, what).because(&source)
+        })?;
+        let picked: Vec<String> = picked
+            .into_iter()
+            .filter_map(|index| values.get(index).cloned())
+            .collect();
+        let any = !picked.is_empty();
+        self.procedure.pick(picked)?;
+        Ok(any)
+    }
+
     fn choice(&self, flag: &str, question: &str, default: String) -> Result<String, CliError> {
         if self.common.yes && !default.is_empty() {
             self.shell.say(&format!("{question} {default} (by --yes)"));
@@ -278,7 +329,7 @@ impl<T: Tool> Run<'_, T> {
     async fn dry(&mut self, plan: &Plan<Action<T>>, hash: &str) -> Result<Exit, CliError> {
         let watch = Arc::new(Watch::looking(self.shell.terminal.clone()));
         let cx = Cx::new(watch.clone(), self.shell.cancel.clone());
-        let outcomes = check(plan, &self.world, &cx).await;
+        let outcomes = check(plan, self.world, &cx).await;
         watch.clear();
         self.out.show(&render::plan(plan, Some(&outcomes)));
         self.out.put("outcomes", &outcomes)?;
@@ -308,7 +359,7 @@ impl<T: Tool> Run<'_, T> {
             () = self.shell.cancel.cancelled() => {
                 return Err(CliError::new(Exit::Incomplete, "stopped before anything was begun"));
             }
-            now = self.procedure.identities(&self.world, plan) => now,
+            now = self.procedure.identities(self.world, plan) => now,
         };
         for (name, was) in &plan.world {
             let is = match now.get(name) {
@@ -368,6 +419,11 @@ fn shown(path: &Path) -> String {
 fn hash<A: Act>(plan: &Plan<A>) -> Result<String, CliError> {
     plan.hash()
         .map_err(|source| CliError::new(Exit::Failed, "the plan cannot be hashed").because(&source))
+}
+
+fn nothing_to_save() -> CliError {
+    CliError::usage("no change is asked for: there is no plan to save")
+        .hint("--help names what can be asked for")
 }
 
 /// What a check means.

@@ -241,3 +241,32 @@ fn help_tells_the_exit_codes() {
     assert!(ran.out.ends_with("8  refused by a safety rule\n"));
     assert_eq!(Desk::with(&[]).run(&["--version"]).out, "toy 1.0\n");
 }
+
+#[test]
+fn what_is_offered_can_be_picked_at_a_terminal() {
+    let desk = Desk::with(&[("a", "1")]);
+    desk.write("offered", "x y");
+    let plan = ["elvis", "--keep", "--dry-run"];
+    let ran = desk.answered(&["1"], &plan);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.err
+            .contains("? which of these too? [x, spare, y, spare]"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.out.contains("\nelvis and y\n"), "{}", ran.out);
+    let none = desk.answered(&[""], &plan);
+    assert!(!none.out.contains(" and "), "{}", none.out);
+    // Nobody there, nothing to change, no words for people, or all answered: nobody is asked.
+    let silent = [
+        desk.run(&plan),
+        desk.answered(&[], &["elvis"]),
+        desk.answered(&[], &["elvis", "--keep", "--dry-run", "--format", "json"]),
+        desk.answered(&[], &["elvis", "--keep", "--dry-run", "--yes"]),
+    ];
+    for ran in silent {
+        assert_eq!((ran.code, &*ran.err), (3, ""));
+        assert!(!ran.out.contains(" and "), "{}", ran.out);
+    }
+}

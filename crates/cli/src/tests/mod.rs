@@ -3,6 +3,7 @@
 mod apply;
 mod look;
 mod plan_files;
+mod several;
 mod toy;
 
 use std::collections::VecDeque;
@@ -57,6 +58,12 @@ impl Terminal for Paper {
         self.err(&format!("? {prompt} [{default}]\n"));
         let answers = self.answers.as_ref().unwrap();
         Ok(answers.lock().unwrap().pop_front().unwrap())
+    }
+
+    fn pick(&self, prompt: &str, items: &[String]) -> io::Result<Vec<usize>> {
+        let answer = self.ask(prompt, &items.join(", "))?;
+        let picked = answer.split(' ').filter(|word| !word.is_empty());
+        Ok(picked.map(|word| word.parse().unwrap()).collect())
     }
 
     fn bars(&self) -> Option<&MultiProgress> {

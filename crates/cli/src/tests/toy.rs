@@ -9,15 +9,15 @@ use clap::Args;
 use opsweek_core::engine::plan::FORMAT;
 use opsweek_core::engine::render::{Document, Table};
 use opsweek_core::engine::{Act, Cx, Failure, Gap, Plan, Risk, State, Step, Wave};
-use opsweek_core::procedures::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
+use opsweek_core::procedures::{Heading, Identities, Offer, Procedure, Refusal, Report, Unplanned};
 use serde::{Deserialize, Serialize};
 
 use crate::run::ConfigOf;
-use crate::{CliError, Tool};
+use crate::{CliError, Several, Tool};
 
 pub(super) struct Toy;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct ToyArgs {
     /// Whose things these are
     user: String,
@@ -66,8 +66,37 @@ impl Tool for Toy {
             change: args.archive || args.keep,
             remove: args.archive,
             needs_owner: args.give && args.owner.is_empty(),
+            picked: Vec::new(),
             section: config.tool.clone(),
         })
+    }
+
+    async fn several(
+        args: &ToyArgs,
+        config: &ConfigOf<Self>,
+        _: &Cx,
+    ) -> Result<Option<Several<Self>>, CliError> {
+        if !args.user.contains(',') {
+            return Ok(None);
+        }
+        let one = |user: &str| {
+            let user = user.to_owned();
+            let args = ToyArgs {
+                user,
+                ..args.clone()
+            };
+            Self::request(args, config)
+        };
+        let procedures = args
+            .user
+            .split(',')
+            .map(one)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Several {
+            world: Folder(config.tool.dir.clone()),
+            procedures,
+            gaps: Vec::new(),
+        }))
     }
 
     fn resume(plan: &Plan<Move>, config: &ConfigOf<Self>) -> Result<Clearing, CliError> {
@@ -76,6 +105,7 @@ impl Tool for Toy {
             change: true,
             remove: true,
             needs_owner: false,
+            picked: Vec::new(),
             section: config.tool.clone(),
         })
     }
@@ -187,6 +217,7 @@ pub(super) struct Clearing {
     change: bool,
     remove: bool,
     needs_owner: bool,
+    picked: Vec<String>,
     section: ToySection,
 }
 
@@ -196,6 +227,8 @@ pub(super) struct Found {
     down: bool,
     active: bool,
     unsound: bool,
+    /// What may be cleared too.
+    offered: Option<String>,
 }
 
 impl Procedure for Clearing {
@@ -233,6 +266,22 @@ impl Procedure for Clearing {
         Ok(())
     }
 
+    fn offer(&self, found: &Found) -> Option<Offer> {
+        let offered = found.offered.as_ref()?;
+        Some(Offer {
+            question: "which of these too?".into(),
+            choices: offered
+                .split(' ')
+                .map(|name| (name.into(), format!("{name}, spare")))
+                .collect(),
+        })
+    }
+
+    fn pick(&mut self, picked: Vec<String>) -> Result<(), Refusal> {
+        self.picked = picked;
+        Ok(())
+    }
+
     async fn discover(&self, world: &Folder, _: &Cx) -> Result<Found, Failure> {
         let Ok(entries) = fs::read_dir(world.0.join("left")) else {
             return Err(Failure::new("no such folder", "is it mounted?".to_owned()));
@@ -245,6 +294,7 @@ impl Procedure for Clearing {
             down: world.get("down").is_some(),
             active: world.get("active").is_some(),
             unsound: world.get("unsound").is_some(),
+            offered: world.get("offered"),
         })
     }
 
@@ -257,7 +307,9 @@ impl Procedure for Clearing {
         };
         Report {
             document: Document {
-                title: self.subject.clone(),
+                title: [vec![self.subject.clone()], self.picked.clone()]
+                    .concat()
+                    .join(" and "),
                 tables: vec![Table {
                     title: "left".into(),
                     columns: vec!["name"],
@@ -339,7 +391,9 @@ impl Procedure for Clearing {
             safety: self.safety(),
             world: world.into(),
             coverage: Vec::new(),
+            unasked: Vec::new(),
             notes: Vec::new(),
+            pace: None,
             waves: ["copy", "remove"]
                 .map(|name| Wave {
                     name: name.into(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use super::hdfs::{Tree, unlike};
+use super::hdfs::{Tree, as_planned};
 use crate::engine::{Failure, State};
 
 /// Deletes a tree for good.
@@ -25,10 +25,7 @@ impl Delete {
         if hdfs.stat(&self.proof).await?.is_none() {
             return Ok(State::Waiting(self.proof.clone()));
         }
-        Ok(match unlike(hdfs, &self.was.path, &self.was).await? {
-            Some(why) => State::Drifted(why),
-            None => State::Pending,
-        })
+        as_planned(hdfs, &self.was.path, &self.was).await
     }
 
     pub(super) async fn apply(&self, world: &World) -> Result<(), Failure> {

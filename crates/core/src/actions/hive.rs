@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::guard::{lies_in, path_fault};
 use super::lines::{Lines, body, both};
+use super::move_table::MoveTable;
 use super::restore::database::CreateDatabase;
 use super::{Artefact, World};
 use crate::engine::plan::hex;
@@ -57,16 +58,24 @@ pub struct DatabaseEvidence {
 impl DatabaseEvidence {
     /// Of this database with these tables.
     pub fn of(database: &Database, tables: &[Table]) -> Self {
+        let tables = tables.iter();
+        Self::with(
+            database,
+            tables.map(|table| (table.name.as_str(), table.create_time)),
+        )
+    }
+
+    /// Of this database with tables of these names and times of creation.
+    pub fn with<'a>(database: &Database, tables: impl Iterator<Item = (&'a str, i64)>) -> Self {
         let mut lines: Vec<String> = tables
-            .iter()
-            .map(|table| format!("{}\0{}\0", table.name, table.create_time))
+            .map(|(name, created)| format!("{name}\0{created}\0"))
             .collect();
         lines.sort();
         Self {
             name: database.name.clone(),
             owner: database.owner.clone(),
             location: database.location.clone(),
-            tables: tables.len() as u64,
+            tables: lines.len() as u64,
             schema: hex(lines.concat().as_bytes()),
         }
     }
@@ -118,6 +127,8 @@ pub enum Action {
     },
     /// Makes a database again, with all that was in it.
     CreateDatabase(CreateDatabase),
+    /// Moves somebody's table to another database.
+    MoveTable(MoveTable),
 }
 
 impl Action {
@@ -196,6 +207,7 @@ impl Action {
                 })
             }
             Self::CreateDatabase(action) => action.observe(world).await,
+            Self::MoveTable(action) => action.observe(world).await,
         }
     }
 
@@ -244,6 +256,7 @@ impl Action {
                 Ok(Value::Null)
             }
             Self::CreateDatabase(action) => action.apply(world, cx).await,
+            Self::MoveTable(action) => action.apply(world).await.map(|()| Value::Null),
         }
     }
 
@@ -288,6 +301,7 @@ impl Action {
                 was.name, was.tables
             ),
             Self::CreateDatabase(action) => action.summary(),
+            Self::MoveTable(action) => action.summary(),
         }
     }
 
@@ -302,6 +316,7 @@ impl Action {
             } => vec![format!("hive:owner of {database}.{table}")],
             Self::DropDatabase { was, .. } => vec![format!("hive:{}", was.name)],
             Self::CreateDatabase(action) => vec![format!("hive:{}", action.name)],
+            Self::MoveTable(action) => action.targets(),
         }
     }
 
@@ -329,13 +344,14 @@ impl Action {
             Self::ChangeOwner { .. } => Vec::new(),
             Self::DropDatabase { proof, .. } => vec![proof],
             Self::CreateDatabase(action) => action.paths().into(),
+            Self::MoveTable(action) => action.paths(),
         };
         paths.into_iter().filter_map(path_fault).collect()
     }
 }
 
 /// The table, if it is still the one that was planned on; else why not.
-async fn same(
+pub(super) async fn same(
     metastore: &Metastore,
     database: &str,
     table: &str,
@@ -351,7 +367,7 @@ async fn same(
 }
 
 /// Whether the table or one of its partitions has its files under one of `folders`.
-async fn points_into(
+pub(super) async fn points_into(
     metastore: &Metastore,
     table: &Table,
     folders: &[&str],

@@ -10,6 +10,7 @@ pub mod hdfs;
 pub mod hive;
 pub mod host;
 mod lines;
+pub mod move_table;
 pub mod restore;
 pub mod sql;
 

@@ -162,6 +162,15 @@ pub enum Event<'a> {
         /// Its number of steps.
         steps: usize,
     },
+    /// A batch of a wave's paced lanes begins.
+    Batch {
+        /// Counted from one.
+        number: usize,
+        /// How many batches the wave has.
+        of: usize,
+        /// The lanes.
+        lanes: &'a [&'a str],
+    },
     /// A step is about to be observed.
     Started {
         /// The step's id.

@@ -12,6 +12,7 @@ pub fn lint<A: Act>(plan: &Plan<A>) -> Vec<String> {
     if plan.format != FORMAT {
         faults.push(format!("format {} is not {FORMAT}", plan.format));
     }
+    faults.extend(plan.pace.iter().flat_map(|pace| pace.faults(plan)));
     let mut ids = HashSet::new();
     let mut targets: HashMap<String, &str> = HashMap::new();
     let mut wave = 0;

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::pace::Pace;
+
 /// The version of the format of plan files. A file of another version is refused.
 pub const FORMAT: u32 = 1;
 
@@ -87,8 +89,14 @@ pub struct Plan<A> {
     pub world: BTreeMap<String, String>,
     /// What could not be looked at.
     pub coverage: Vec<Gap>,
+    /// Places that were not to be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unasked: Vec<String>,
     /// What the reader should know beside the steps.
     pub notes: Vec<String>,
+    /// How fast lanes are begun, where that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// The waves, in order.
     pub waves: Vec<Wave>,
     /// The steps, in the order of their waves, and in order within a lane.

@@ -5,8 +5,9 @@ use comfy_table::{ContentArrangement, Table as TextTable, presets};
 use serde::Serialize;
 
 use super::act::Act;
-use super::plan::{Plan, Risk};
+use super::plan::{Gap, Plan, Risk, Step};
 use super::run::{Outcome, Outcomes};
+use crate::fold::alike;
 
 /// Something to show: a title, lines of text, tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -161,25 +162,12 @@ impl Document {
 }
 
 /// The plan for people: a table a wave, with how each step stands when `outcomes` are given.
+/// Steps of several lanes that failed alike are one row.
 pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
     let mut tables = Vec::new();
     for (index, wave) in plan.waves.iter().enumerate() {
-        let rows: Vec<Vec<String>> = plan
-            .steps
-            .iter()
-            .filter(|step| step.wave == index)
-            .map(|step| {
-                let state = outcomes
-                    .and_then(|all| all.0.iter().find(|one| one.step == step.id))
-                    .map_or_else(String::new, |one| state(&one.outcome));
-                vec![
-                    step.id.clone(),
-                    state,
-                    risk(step.risk).to_owned(),
-                    step.action.summary(),
-                ]
-            })
-            .collect();
+        let steps = plan.steps.iter().filter(|step| step.wave == index);
+        let rows: Vec<Row<'_>> = steps.map(|step| Row::of(step, outcomes)).collect();
         if rows.is_empty() {
             continue;
         }
@@ -191,20 +179,83 @@ pub fn plan<A: Act>(plan: &Plan<A>, outcomes: Option<&Outcomes>) -> Document {
         tables.push(Table {
             title: format!("{}{gate}", wave.name),
             columns: vec!["step", "state", "risk", "what"],
-            rows,
+            rows: alike(rows.iter().map(|row| (row.lane, row.told.clone())))
+                .into_iter()
+                .map(|(lanes, told)| {
+                    let mut of = rows.iter().filter(|row| row.told == told);
+                    let first = of.next();
+                    let same = of.all(|row| Some(&row.what) == first.map(|first| &first.what));
+                    let what = first.map(|row| if same { &row.what } else { row.why });
+                    let cells = told.into_iter().chain(what.cloned());
+                    cells.map(|cell| cell.replace(LANE, &lanes)).collect()
+                })
+                .collect(),
         });
     }
     let mut notes = plan.notes.clone();
-    notes.extend(
-        plan.coverage
-            .iter()
-            .map(|gap| format!("NOT looked at: {}: {}", gap.place, gap.why)),
-    );
+    notes.extend(unseen(&plan.coverage));
+    if !plan.unasked.is_empty() {
+        notes.push(format!("not asked for: {}", plan.unasked.join(", ")));
+    }
     Document {
         title: plan.title.clone(),
         tables,
         notes,
     }
+}
+
+/// A step as a row; of one that failed, with its lane's name taken out.
+struct Row<'a> {
+    /// Empty for a row that is not to be told together with another.
+    lane: &'a str,
+    /// Id, state, risk.
+    told: [String; 3],
+    what: String,
+    why: &'a String,
+}
+
+impl<'a> Row<'a> {
+    fn of<A: Act>(step: &'a Step<A>, outcomes: Option<&Outcomes>) -> Self {
+        let outcome = outcomes
+            .and_then(|all| all.0.iter().find(|one| one.step == step.id))
+            .map(|one| &one.outcome);
+        let row = Self {
+            lane: "",
+            told: [
+                step.id.clone(),
+                outcome.map(state).unwrap_or_default(),
+                risk(step.risk).to_owned(),
+            ],
+            what: step.action.summary(),
+            why: &step.why,
+        };
+        let failed = outcome.is_some_and(|one| !one.is_done() && !one.is_pending());
+        if !failed || !step.id.contains(&step.lane) {
+            return row;
+        }
+        Self {
+            lane: &step.lane,
+            told: row.told.map(|cell| cell.replace(&step.lane, LANE)),
+            what: row.what.replace(&step.lane, LANE),
+            ..row
+        }
+    }
+}
+
+/// Stands for the lane's name in a row while rows are compared.
+const LANE: &str = "\0";
+
+/// What could not be looked at, a line each; lanes of which the same is to be said are folded.
+pub fn unseen(gaps: &[Gap]) -> Vec<String> {
+    let lines = gaps.iter().map(|gap| {
+        let folds = gap.lane.as_ref() == Some(&gap.place);
+        let place = (!folds).then_some(&gap.place);
+        (gap.place.as_str(), (place, &gap.why))
+    });
+    alike(lines)
+        .into_iter()
+        .map(|(places, (place, why))| format!("NOT looked at: {}: {why}", place.unwrap_or(&places)))
+        .collect()
 }
 
 fn risk(risk: Risk) -> &'static str {

@@ -2,6 +2,7 @@
 //! apply what is pending, observe again, journal the outcome.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Cx, Event, Failure, State};
 use super::confirm::Approved;
 use super::journal::{Journal, JournalError};
+use super::pace::{Pace, was_begun};
 use super::plan::{Plan, Risk, Step};
 
 /// How a step ended, or would.
@@ -129,18 +131,28 @@ async fn drive<A: Act>(
                 None => lanes.push((&step.lane, vec![step])),
             }
         }
-        let so_far = &ended;
-        let results: Vec<Result<Vec<(&str, Outcome)>, JournalError>> = stream::iter(lanes)
-            .map(|(_, steps)| lane(plan, steps, so_far, world, cx, journal))
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
+        // A check changes nothing: it need not go slowly.
+        let pace = plan.pace.as_ref().filter(|_| journal.is_some());
+        let is_paced = |lane: &Lane<'_, A>| pace.is_some_and(|pace| pace.lanes.contains(lane.0));
+        let (paced, free): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_paced);
+        let run = Wave {
+            plan,
+            so_far: &ended,
+            world,
+            cx,
+            journal,
+        };
+        let (free, paced) = futures::join!(run.at_once(free), async {
+            match pace {
+                Some(pace) => run.in_batches(pace, &paced).await,
+                None => Ok(Vec::new()),
+            }
+        });
         if let Some(journal) = journal {
             journal.sync()?;
         }
-        for result in results {
-            ended.extend(result?);
-        }
+        let now = free?.into_iter().chain(paced?);
+        ended.extend(now.collect::<Vec<_>>());
     }
     Ok(Outcomes(
         plan.steps
@@ -155,44 +167,115 @@ async fn drive<A: Act>(
     ))
 }
 
-/// Runs one lane's steps of one wave in order.
-async fn lane<'p, A: Act>(
+/// A lane's name, and its steps of one wave.
+type Lane<'p, A> = (&'p str, Vec<&'p Step<A>>);
+
+/// Steps' ids with how they ended.
+type Ended<'p> = Vec<(&'p str, Outcome)>;
+
+/// What the lanes of one wave are run with.
+struct Wave<'a, 'p, A: Act> {
     plan: &'p Plan<A>,
-    steps: Vec<&'p Step<A>>,
-    so_far: &HashMap<&'p str, Outcome>,
-    world: &A::World,
-    cx: &Cx,
-    journal: Option<&Journal>,
-) -> Result<Vec<(&'p str, Outcome)>, JournalError> {
-    let mut ended: Vec<(&str, Outcome)> = Vec::with_capacity(steps.len());
-    for step in steps {
-        let mut waits = false;
-        let mut blocked = None;
-        for earlier in plan.before(step) {
-            let outcome = ended
-                .iter()
-                .find(|(id, _)| *id == earlier.id)
-                .map(|(_, outcome)| outcome)
-                .or_else(|| so_far.get(earlier.id.as_str()));
-            match outcome {
-                Some(outcome) if outcome.is_done() => {}
-                Some(outcome) if outcome.is_pending() => waits = true,
-                _ => {
-                    blocked = Some(&earlier.id);
-                    break;
+    so_far: &'a HashMap<&'p str, Outcome>,
+    world: &'a A::World,
+    cx: &'a Cx,
+    journal: Option<&'a Journal>,
+}
+
+impl<'p, A: Act> Wave<'_, 'p, A> {
+    async fn at_once(&self, lanes: Vec<Lane<'p, A>>) -> Result<Ended<'p>, JournalError> {
+        let ended: Vec<Result<Ended<'p>, JournalError>> = stream::iter(lanes)
+            .map(|(_, steps)| self.lane(steps))
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        // All have ended before one that could not be recorded ends the run.
+        let ended: Result<Vec<Ended<'p>>, JournalError> = ended.into_iter().collect();
+        Ok(ended?.into_iter().flatten().collect())
+    }
+
+    async fn in_batches(
+        &self,
+        pace: &Pace,
+        lanes: &[Lane<'p, A>],
+    ) -> Result<Ended<'p>, JournalError> {
+        let size = usize::try_from(pace.batch.max(1)).unwrap_or(usize::MAX);
+        let batches = lanes.chunks(size);
+        let of = batches.len();
+        let mut ended: Ended<'p> = Vec::new();
+        let mut worked = false;
+        for (index, batch) in batches.enumerate() {
+            let halted = pace.halt(self.plan, |step| {
+                let now = ended.iter().find(|(id, _)| *id == step.id);
+                now.map(|(_, outcome)| outcome)
+                    .or_else(|| self.so_far.get(step.id.as_str()))
+                    .cloned()
+            });
+            if let Some(why) = halted {
+                for step in batch.iter().flat_map(|(_, steps)| steps) {
+                    let outcome = Outcome::Skipped(why.clone());
+                    if let Some(journal) = self.journal {
+                        journal.finished(&step.id, &outcome)?;
+                    }
+                    ended.push((&step.id, outcome));
+                }
+                continue;
+            }
+            if worked {
+                tokio::select! {
+                    () = self.cx.cancel().cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_secs(pace.sleep.into())) => {}
                 }
             }
+            let names: Vec<&str> = batch.iter().map(|(lane, _)| *lane).collect();
+            self.cx.emit(&Event::Batch {
+                number: index + 1,
+                of,
+                lanes: &names,
+            });
+            let now = self.at_once(batch.to_vec()).await?;
+            // What a run that goes on finds done already costs nobody a pause.
+            worked = now
+                .iter()
+                .any(|(_, outcome)| was_begun(outcome) && *outcome != Outcome::AlreadyDone);
+            ended.extend(now);
         }
-        let outcome = if let Some(earlier) = blocked {
-            Outcome::Skipped(format!("needs {earlier}, which is not done"))
-        } else if cx.cancel().is_cancelled() {
-            Outcome::Skipped("stopped before it began".to_owned())
-        } else {
-            one(step, waits, world, &cx.for_step(&step.id), journal).await?
-        };
-        ended.push((&step.id, outcome));
+        Ok(ended)
     }
-    Ok(ended)
+
+    /// Runs one lane's steps in order.
+    async fn lane(&self, steps: Vec<&'p Step<A>>) -> Result<Ended<'p>, JournalError> {
+        let mut ended: Ended<'p> = Vec::with_capacity(steps.len());
+        for step in steps {
+            let mut waits = false;
+            let mut blocked = None;
+            for earlier in self.plan.before(step) {
+                let outcome = ended
+                    .iter()
+                    .find(|(id, _)| *id == earlier.id)
+                    .map(|(_, outcome)| outcome)
+                    .or_else(|| self.so_far.get(earlier.id.as_str()));
+                match outcome {
+                    Some(outcome) if outcome.is_done() => {}
+                    Some(outcome) if outcome.is_pending() => waits = true,
+                    _ => {
+                        blocked = Some(&earlier.id);
+                        break;
+                    }
+                }
+            }
+            let outcome = if let Some(earlier) = blocked {
+                Outcome::Skipped(format!("needs {earlier}, which is not done"))
+            } else if self.cx.cancel().is_cancelled() {
+                Outcome::Skipped("stopped before it began".to_owned())
+            } else {
+                let cx = self.cx.for_step(&step.id);
+                one(step, waits, self.world, &cx, self.journal).await?
+            };
+            ended.push((&step.id, outcome));
+        }
+        Ok(ended)
+    }
 }
 
 /// Runs one step. `waits`: a step that it needs is only pending, which a check alone allows.

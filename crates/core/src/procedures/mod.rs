@@ -13,7 +13,7 @@ use std::future::Future;
 
 use serde::Serialize;
 
-use crate::engine::render::Document;
+use crate::engine::render::{Document, Table};
 use crate::engine::{Act, Cx, Failure, Gap, Plan};
 
 /// A safety rule's no.
@@ -54,6 +54,15 @@ pub enum Unplanned {
         /// The answer to offer.
         default: String,
     },
+}
+
+/// What could be added to what was asked for, now that it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The question: which of them are wanted?
+    pub question: String,
+    /// What is given to [`Procedure::pick`], and what is shown of it.
+    pub choices: Vec<(String, String)>,
 }
 
 /// What a plan's head says that is not in the inventory.
@@ -97,6 +106,18 @@ pub trait Procedure: Send + Sync {
     /// Takes the answer to [`Unplanned::Needs`].
     fn answer(&mut self, flag: &'static str, value: String) -> Result<(), Refusal>;
 
+    /// What somebody at a terminal is asked to pick from, once the report was shown.
+    fn offer(&self, inventory: &Self::Inventory) -> Option<Offer> {
+        let _ = inventory;
+        None
+    }
+
+    /// Takes what was picked of [`Procedure::offer`]; from now on it was asked for.
+    fn pick(&mut self, picked: Vec<String>) -> Result<(), Refusal> {
+        let _ = picked;
+        Ok(())
+    }
+
     /// Looks. Fails only when nothing at all can be said; what could not be looked at is
     /// part of the inventory.
     fn discover(
@@ -104,6 +125,43 @@ pub trait Procedure: Send + Sync {
         world: &<Self::Action as Act>::World,
         cx: &Cx,
     ) -> impl Future<Output = Result<Self::Inventory, Failure>> + Send;
+
+    /// Looks for all of them, each with its answer in the same place. A procedure that can
+    /// share a part of the look does.
+    fn discover_all(
+        all: &[Self],
+        world: &<Self::Action as Act>::World,
+        cx: &Cx,
+    ) -> impl Future<Output = Vec<Result<Self::Inventory, Failure>>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            let mut found = Vec::with_capacity(all.len());
+            for one in all {
+                found.push(one.discover(world, cx).await);
+            }
+            found
+        }
+    }
+
+    /// What looks about several subjects found, for people: a line each.
+    fn overview(all: &[(&Self, &Self::Inventory)]) -> Document
+    where
+        Self: Sized,
+    {
+        let row = |(one, found): &(&Self, &Self::Inventory)| {
+            vec![one.subject().to_owned(), one.report(found).document.title]
+        };
+        Document {
+            tables: vec![Table {
+                title: String::new(),
+                columns: vec!["subject", "found"],
+                rows: all.iter().map(row).collect(),
+            }],
+            ..Document::default()
+        }
+    }
 
     /// What the look found, for people.
     fn report(&self, inventory: &Self::Inventory) -> Report;

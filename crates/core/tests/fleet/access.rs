@@ -32,7 +32,7 @@ async fn a_refused_port_a_silent_one_and_no_name_are_told_apart() {
         "Host web3.example.org\n  HostName web3.invalid\n",
     );
     let fleet = Fleet::new(Config {
-        connect_deadline: Duration::from_secs(1),
+        connect_deadline: Duration::from_secs(2),
         ..world.config("")
     });
     let refused = knock(&fleet).await.unwrap_err();
@@ -42,7 +42,7 @@ async fn a_refused_port_a_silent_one_and_no_name_are_told_apart() {
         .await
         .unwrap_err();
     assert!(matches!(silent, Error::NoBanner { .. }), "{silent:?}");
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(10));
     let nowhere = run(&fleet, "web3", Command::new(["true"]))
         .await
         .unwrap_err();
@@ -52,7 +52,7 @@ async fn a_refused_port_a_silent_one_and_no_name_are_told_apart() {
     let stopped = world.pid("web4").to_string();
     sh("kill", &["-STOP", &stopped]);
     let fleet = Fleet::new(Config {
-        connect_deadline: Duration::from_secs(1),
+        connect_deadline: Duration::from_secs(2),
         ..world.config("")
     });
     let hung = run(&fleet, "web4", Command::new(["true"]))
@@ -288,7 +288,7 @@ async fn an_agent_that_never_answers_does_not_hold_us() {
     let agent = UnixListener::bind(world.path("agent")).unwrap();
     let fleet = Fleet::new(Config {
         agent: Some(world.path("agent")),
-        connect_deadline: Duration::from_secs(1),
+        connect_deadline: Duration::from_secs(2),
         ..world.config("")
     });
     let start = Instant::now();

@@ -76,7 +76,8 @@ async fn a_download_ends_with_its_consumer_its_deadline_and_its_host() {
 
     let (sink, mut consumer) = mpsc::channel(1);
     let idle = Deadlines {
-        idle: Duration::from_millis(500),
+        // Long enough for a busy machine to begin.
+        idle: Duration::from_secs(5),
         ..DEADLINES
     };
     let silent = Command::script(

@@ -31,11 +31,13 @@ pub(crate) fn write_conf(dir: &Path, ports: &Ports) -> Result<(), Error> {
     files::folder(&conf)?;
     files::folder(&dir.join("hdfs/tmp"))?;
     let path = |name: &str| dir.join("hdfs").join(name).display().to_string();
+    let keys = format!("jceks://file{}", path("keys.jceks"));
     let core = files::site_xml(&[
         ("fs.defaultFS", &uri(ports)),
         ("fs.permissions.umask-mode", "022"),
         ("fs.trash.interval", "60"),
         ("hadoop.security.group.mapping", "opsweek.Groups"),
+        ("hadoop.security.key.provider.path", &keys),
         ("hadoop.tmp.dir", &path("tmp")),
         // A client should learn within seconds that the NameNode is down.
         ("ipc.client.connect.max.retries", "2"),

@@ -117,13 +117,13 @@ impl Verifier {
             .split_once('.')
             .filter(|(_, rest)| !rest.contains('.'))
             .ok_or(Denied::Malformed)?;
-        let header = decode(header)?;
+        let header = decode_text(header)?;
         let header = Value::parse(&header).map_err(|_| Denied::Malformed)?;
-        let name = header
-            .get("alg")
-            .and_then(Value::to_text)
-            .ok_or(Denied::Malformed)?;
-        let algorithm = Algorithm::parse(&name)
+        let algorithm = match header.get("alg") {
+            Some(Value::Text(name)) => Algorithm::parse(name),
+            _ => None,
+        };
+        let algorithm = algorithm
             .filter(|algorithm| self.algorithms.contains(algorithm))
             .ok_or(Denied::Algorithm)?;
         if !self
@@ -133,7 +133,7 @@ impl Verifier {
         {
             return Err(Denied::Signature);
         }
-        let payload = decode(payload)?;
+        let payload = decode_text(payload)?;
         let claims = Value::parse(&payload).map_err(|_| Denied::Malformed)?;
         let time = |name: &'static str| match claims.get(name) {
             None => Ok(None),
@@ -160,23 +160,21 @@ impl Verifier {
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, Denied> {
+fn decode_text(part: &str) -> Result<String, Denied> {
     URL_SAFE_NO_PAD
         .decode(part.trim_end_matches('='))
-        .map_err(|_| Denied::Malformed)
+        .ok()
+        .and_then(|text| String::from_utf8(text).ok())
+        .ok_or(Denied::Malformed)
 }
 
 /// The claim that names the channel, if it is truthy; a number is the same channel as its text.
 fn stream_channel(claims: &Value<'_>, name: &str) -> Result<String, Denied> {
-    match claims.get(name) {
-        Some(Value::Bool(false) | Value::Null) | None => None,
-        Some(Value::Number(number)) if *number == 0.0 => None,
-        Some(value) => value
-            .to_text()
-            .filter(|text| !text.is_empty())
-            .map(Cow::into_owned),
-    }
-    .ok_or(Denied::NoChannel)
+    claims
+        .get(name)
+        .filter(|value| value.is_truthy())
+        .map(|value| value.to_text().into_owned())
+        .ok_or(Denied::NoChannel)
 }
 
 /// The channel of a token of Superset 7, all of whose claims must fit each other.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::redis::aio::{MultiplexedConnection, PubSub};
 use ::redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value, cmd};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -18,6 +18,9 @@ use tracing::warn;
 
 use crate::config::RedisConfig;
 
+/// How much is read from Redis at a time, in bytes. The library's buffer starts small and grows
+/// with the reply, which takes a system call each time.
+const READ: usize = 64 * 1024;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a sentinel may take to answer, so that a dead one costs little.
@@ -325,7 +328,7 @@ impl Link {
                     connector.connect(name, stream).await.map_err(failed)?,
                 ))
             }
-            _ => Ok(Box::new(stream)),
+            _ => Ok(Box::new(BufReader::with_capacity(READ, stream))),
         }
     }
 }
@@ -402,6 +405,19 @@ impl Commands {
             *self.connection.lock().await = None;
         }
         result
+    }
+
+    /// Whether Redis answers within `limit`. A connection on which it doesn't is given up: its
+    /// server may be gone without a word.
+    pub(crate) async fn answers(&self, limit: Duration) -> bool {
+        if let Ok(reply) = timeout(limit, self.query(&cmd("PING"))).await {
+            return reply.is_ok();
+        }
+        // Locked is it by someone who makes a new one.
+        if let Ok(mut slot) = self.connection.try_lock() {
+            *slot = None;
+        }
+        false
     }
 }
 

@@ -309,7 +309,7 @@ impl CatchUp {
         let mut end = None;
         for entry in entries(streams.commands.query(&command).await?) {
             let own = parse(&entry.data).is_ok_and(|data| {
-                data.get("channel_id").and_then(Value::to_text).as_deref() == Some(&*self.channel)
+                data.get("channel_id").map(Value::to_text).as_deref() == Some(&*self.channel)
             });
             if own {
                 let print = streams.print(&entry.data);

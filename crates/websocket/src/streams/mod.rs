@@ -26,13 +26,13 @@ const PAGES: usize = 32;
 pub(crate) struct Entry {
     pub(crate) id: StreamId,
     /// The value of its first field, whatever the field's name.
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: String,
 }
 
 /// Where events are read and what they are turned into.
 pub(crate) struct Streams {
     config: StreamsConfig,
-    pub(crate) commands: Commands,
+    commands: Arc<Commands>,
     link: Arc<Link>,
     prints: RandomState,
     sent: catch_up::Sent,
@@ -41,10 +41,10 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(config: StreamsConfig, link: Arc<Link>) -> Self {
+    pub(crate) fn new(config: StreamsConfig, link: Arc<Link>, commands: Arc<Commands>) -> Self {
         Self {
             config,
-            commands: Commands::new(Arc::clone(&link)),
+            commands,
             link,
             prints: RandomState::new(),
             sent: catch_up::Sent::new(),
@@ -56,13 +56,13 @@ impl Streams {
         format!("{}{channel}", self.config.prefix)
     }
 
-    fn print(&self, data: &[u8]) -> u64 {
+    fn print(&self, data: &str) -> u64 {
         self.prints.hash_one(data)
     }
 }
 
 /// Parses an event's data. The parser's own message could show parts of it.
-fn parse(data: &[u8]) -> Result<Value<'_>, &'static str> {
+fn parse(data: &str) -> Result<Value<'_>, &'static str> {
     match Value::parse(data) {
         Ok(Value::Null) => Err("it is null"),
         Ok(value) => Ok(value),
@@ -106,7 +106,7 @@ fn entry(reply: Reply) -> Option<Entry> {
         return None;
     };
     let id = StreamId::parse(std::str::from_utf8(&id).ok()?)?;
-    let mut data = Vec::new();
+    let mut data = String::new();
     if let Some(Reply::Array(fields)) = parts.next()
         && let Some(Reply::BulkString(first)) = fields.into_iter().nth(1)
     {
@@ -135,8 +135,8 @@ mod tests {
         let found = entries_of_read(reply);
         assert_eq!(found.len(), 1);
         assert_eq!(
-            (found[0].id.to_string().as_str(), found[0].data.as_slice()),
-            ("7-1", &b"{}"[..])
+            (found[0].id.to_string().as_str(), found[0].data.as_str()),
+            ("7-1", "{}")
         );
         assert!(entries_of_read(Reply::Nil).is_empty());
     }

@@ -73,11 +73,12 @@ async fn read_connection(
     let block = Some(streams.config.block)
         .filter(|block| !block.is_zero())
         .unwrap_or(LONGEST_BLOCK);
+    let read_after = read_command(streams, block);
     let mut dirty = Vec::new();
     loop {
-        let reply = connection
-            .query(&read_command(streams, cursor, block), block + GRACE)
-            .await?;
+        let mut read = read_after.clone();
+        read.arg(cursor.to_string());
+        let reply = connection.query(&read, block + GRACE).await?;
         *failures = 0;
         for entry in entries_of_read(reply) {
             cursor = entry.id;
@@ -88,7 +89,8 @@ async fn read_connection(
     }
 }
 
-fn read_command(streams: &Streams, after: StreamId, block: Duration) -> Cmd {
+/// The command to read with, but for the last argument: the id after which to.
+fn read_command(streams: &Streams, block: Duration) -> Cmd {
     let mut command = cmd("XREAD");
     command
         .arg("COUNT")
@@ -96,8 +98,7 @@ fn read_command(streams: &Streams, after: StreamId, block: Duration) -> Cmd {
         .arg("BLOCK")
         .arg(u64::try_from(block.as_millis()).unwrap_or(u64::MAX))
         .arg("STREAMS")
-        .arg(streams.key("full"))
-        .arg(after.to_string());
+        .arg(streams.key("full"));
     command
 }
 
@@ -158,7 +159,7 @@ fn hand_out(streams: &Streams, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Soc
     debug!("event {} read, {} bytes", entry.id, entry.data.len());
     match parse(&entry.data) {
         Ok(data) => {
-            let channel = data.get("channel_id").and_then(Value::to_text);
+            let channel = data.get("channel_id").map(Value::to_text);
             let print = || streams.print(&entry.data);
             let encode = || Live {
                 frame: encode(entry, &data),

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use opsweek_sandbox::redis as sandbox;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -97,6 +98,21 @@ impl Redis {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Makes it hang: connections stay, but nothing is answered.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("a running server");
+        kill_process(Pid::from_child(child), signal).unwrap();
     }
 
     /// A connection to the one at a port.

@@ -36,6 +36,9 @@ pub struct Tree {
     pub folders: u64,
     /// The files' lengths summed.
     pub bytes: u64,
+    /// Trees in it that earlier steps take away; they are in none of these numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<String>,
 }
 
 impl Tree {
@@ -53,7 +56,16 @@ impl Tree {
             files: summary.files,
             folders: summary.folders,
             bytes: summary.bytes,
+            leaves: Vec::new(),
         }))
+    }
+
+    /// Takes a tree that lies in it, and will be gone, out of its totals.
+    pub fn without(&mut self, inner: &Self) {
+        self.files = self.files.saturating_sub(inner.files);
+        self.folders = self.folders.saturating_sub(inner.folders);
+        self.bytes = self.bytes.saturating_sub(inner.bytes);
+        self.leaves.push(inner.path.clone());
     }
 
     /// Its size for people.
@@ -178,9 +190,9 @@ impl Action {
                     (None, None) => Ok(State::Waiting(from.clone())),
                     (Some(_), Some(_)) => Ok(State::Drifted(format!("{from} and {to} both exist"))),
                     (Some(_), None) => match was {
-                        Some(was) => match unlike(hdfs, from, was).await? {
-                            Some(why) => Ok(State::Drifted(why)),
-                            None => made_in(hdfs, to).await,
+                        Some(was) => match as_planned(hdfs, from, was).await? {
+                            State::Pending => made_in(hdfs, to).await,
+                            state => Ok(state),
                         },
                         None => made_in(hdfs, to).await,
                     },
@@ -198,10 +210,7 @@ impl Action {
             Self::Keep { from, to, sha256 } => swap::observe_keep(hdfs, from, to, sha256).await,
             Self::Swap(swap) => swap.observe(world, hdfs).await,
             Self::Trash { was, path } => match hdfs.stat(path).await? {
-                Some(_) => Ok(match unlike(hdfs, path, was).await? {
-                    Some(why) => State::Drifted(why),
-                    None => State::Pending,
-                }),
+                Some(_) => as_planned(hdfs, path, was).await,
                 None => Ok(match made_in(hdfs, path).await? {
                     State::Pending => State::Done,
                     waiting => waiting,
@@ -394,6 +403,19 @@ pub(super) async fn made_in(hdfs: &Hdfs, path: &str) -> Result<State, Failure> {
         Some(status) if status.is_dir => State::Pending,
         Some(_) => State::Drifted(format!("{parent} is not a folder")),
         None => State::Waiting(parent.to_owned()),
+    })
+}
+
+/// Pending when the tree at `path` is what was planned on; waiting for what is to leave it first.
+pub(super) async fn as_planned(hdfs: &Hdfs, path: &str, was: &Tree) -> Result<State, Failure> {
+    for leaving in &was.leaves {
+        if hdfs.stat(leaving).await?.is_some() {
+            return Ok(State::Waiting(format!("{leaving} to be moved away")));
+        }
+    }
+    Ok(match unlike(hdfs, path, was).await? {
+        Some(why) => State::Drifted(why),
+        None => State::Pending,
     })
 }
 

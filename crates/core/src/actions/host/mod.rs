@@ -104,12 +104,37 @@ pub async fn look(
         .chain(["--"])
         .chain(secrets.iter().map(String::as_str));
     let output = run(fleet, host, include_str!("look.sh"), arguments, cx).await?;
-    places::parse(user, &output).map_err(|error| {
-        Failure::new(
-            error,
-            format!("look at {host} by hand: its shell or its tools are not what is expected"),
-        )
-    })
+    places::parse(user, &output).map_err(|error| damaged(host, error))
+}
+
+/// An entry of a folder of homes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The entry's name.
+    pub home: String,
+    /// Its owner's number.
+    pub uid: u32,
+    /// Its owner's name; `None` when no account has the number.
+    pub owner: Option<String>,
+}
+
+/// Looks who has something among the `homes` on `host`.
+pub async fn owners(
+    fleet: &Fleet,
+    host: &HostName,
+    homes: &[String],
+    cx: &Cx,
+) -> Result<Vec<Owner>, Failure> {
+    let arguments = homes.iter().map(String::as_str);
+    let output = run(fleet, host, include_str!("owners.sh"), arguments, cx).await?;
+    places::parse_owners(&output).map_err(|error| damaged(host, error))
+}
+
+fn damaged(host: &HostName, error: places::Damaged) -> Failure {
+    Failure::new(
+        error,
+        format!("look at {host} by hand: its shell or its tools are not what is expected"),
+    )
 }
 
 /// Runs one of the scripts as root; gives what it printed.

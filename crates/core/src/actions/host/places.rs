@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Owner;
 use crate::actions::guard::{UserName, is_named_after};
 
 /// What a home is.
@@ -254,6 +255,30 @@ pub fn parse(user: &UserName, answer: &[u8]) -> Result<Places, Damaged> {
     }
 }
 
+/// Reads what `owners.sh` printed; again, one without its last record is damaged.
+pub(super) fn parse_owners(answer: &[u8]) -> Result<Vec<Owner>, Damaged> {
+    let fields: Vec<String> = answer
+        .split(|byte| *byte == 0)
+        .map(|field| String::from_utf8_lossy(field).into_owned())
+        .collect();
+    let Some([records @ .., end, last]) = fields.get(..) else {
+        return Err(Damaged("it ends early".into()));
+    };
+    let (records, rest) = records.as_chunks::<3>();
+    if end != "end" || !last.is_empty() || !rest.is_empty() {
+        return Err(Damaged("it ends early".into()));
+    }
+    let owner = |[home, uid, owner]: &[String; 3]| {
+        Ok(Owner {
+            home: home.clone(),
+            uid: number(uid)?,
+            // find prints the number of an owner that has no name.
+            owner: (owner != uid).then(|| owner.clone()),
+        })
+    };
+    records.iter().map(owner).collect()
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, Damaged> {
     text.parse()
         .map_err(|_| Damaged(format!("{text:?} is not a number")))
@@ -376,6 +401,26 @@ mod tests {
                 "{fields}"
             );
         }
+    }
+
+    #[test]
+    fn owners_of_homes() {
+        let whole = ["elvis", "2001", "elvis", "nemo", "2002", "2002", "end"];
+        let owners = parse_owners(&answer(&whole)).unwrap();
+        let owner = |home: &str, uid, owner: Option<&str>| Owner {
+            home: home.into(),
+            uid,
+            owner: owner.map(str::to_owned),
+        };
+        let all = [
+            owner("elvis", 2001, Some("elvis")),
+            owner("nemo", 2002, None),
+        ];
+        assert_eq!(owners, all);
+        for fields in 0..whole.len() {
+            assert!(parse_owners(&answer(&whole[..fields])).is_err(), "{fields}");
+        }
+        assert!(parse_owners(&answer(&["elvis", "x", "elvis", "end"])).is_err());
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! A database with all that was in it, from an archive's record.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -225,7 +225,8 @@ impl CreateDatabase {
         hdfs: &Hdfs,
         record: &str,
     ) -> impl futures::Stream<Item = Result<Thing, Failure>> + Send + use<'a> {
-        let lines = Box::pin(lines::<Definitions>(hdfs, record));
+        // The last batch is handed on when they have ended, and they are asked once more.
+        let lines = Box::pin(lines::<Definitions>(hdfs, record).fuse());
         futures::stream::try_unfold(
             (lines, None::<TableRecord>, None::<Thing>),
             move |(mut lines, mut table, next)| async move {

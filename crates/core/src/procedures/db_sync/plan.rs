@@ -182,7 +182,9 @@ impl Base<'_> {
             safety: self.safety.clone(),
             world: self.inventory.world.clone(),
             coverage: Vec::new(),
+            unasked: Vec::new(),
             notes,
+            pace: None,
             waves: vec![
                 wave("make the copy", false),
                 wave("make room", true),

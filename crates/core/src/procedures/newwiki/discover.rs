@@ -56,8 +56,9 @@ impl Look<'_> {
             self.checkout(&found),
             self.hdfs(),
         );
-        found.replicas = replicas.0;
-        found.gaps.extend(replicas.1);
+        found.replicas = replicas.ready;
+        found.world.extend(replicas.world);
+        found.gaps.extend(replicas.gaps);
         let mut gaps = Vec::new();
         found.unexpected = seen("unexpected values", unexpected, &mut gaps);
         if let Some((checkout, gap)) = seen("checkout", checkout, &mut gaps) {
@@ -238,11 +239,12 @@ fn text_file(place: &Path, request: &Request, target: Target) -> Result<TextFile
 pub(super) async fn identities(
     request: &Request,
     policy: &Policy,
+    passwords: &Passwords,
     world: &World,
     plan: &Plan<Action>,
 ) -> Identities {
-    let mut known = BTreeMap::new();
-    let mut gaps = Vec::new();
+    let names = plan.world.keys().map(String::as_str);
+    let (mut known, mut gaps) = look::identities(names, policy, passwords).await;
     for name in plan.world.keys() {
         let identity = match (name.as_str(), &world.hdfs) {
             (REFINERY, _) => {

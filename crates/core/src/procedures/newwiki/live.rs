@@ -100,12 +100,12 @@ impl Live {
             files: files.collect(),
             message: message(work, heading),
         };
-        let mut step = |id: &str, wave, why: &str, action: git::Action| {
+        let mut step = |id: &str, wave, risk, why: &str, action: git::Action| {
             self.steps.push(Step {
                 id: id.to_owned(),
                 lane: "git".to_owned(),
                 wave,
-                risk: Risk::Reversible,
+                risk,
                 why: why.to_owned(),
                 action: action.into(),
             });
@@ -113,11 +113,23 @@ impl Live {
         let branch = git::Action::Branch {
             change: change.clone(),
         };
-        step("branch", COMMIT, "a change for review stands alone", branch);
+        step(
+            "branch",
+            COMMIT,
+            Risk::Reversible,
+            "a change for review stands alone",
+            branch,
+        );
         let commit = git::Action::Commit {
             change: change.clone(),
         };
-        step("commit", COMMIT, "both files belong together", commit);
+        step(
+            "commit",
+            COMMIT,
+            Risk::Reversible,
+            "both files belong together",
+            commit,
+        );
         self.titles.push("commit".to_owned());
         if push {
             let action = git::Action::Push {
@@ -125,7 +137,14 @@ impl Live {
                 remote: policy.remote.clone(),
                 onto: policy.branch.clone(),
             };
-            step("push", PUSH, "somebody else looks at it", action);
+            // Abandoned by hand, if at all.
+            step(
+                "push",
+                PUSH,
+                Risk::Costly,
+                "somebody else looks at it",
+                action,
+            );
             self.titles.push("push for review".to_owned());
         }
     }
@@ -172,12 +191,12 @@ impl Live {
             policy.allowlist.backup_dir,
             was.get(..16).unwrap_or(&was)
         );
-        let mut step = |id: &str, why: &str, action: hdfs::Action| {
+        let mut step = |id: &str, risk, why: &str, action: hdfs::Action| {
             self.steps.push(Step {
                 id: id.to_owned(),
                 lane: HDFS.to_owned(),
                 wave: SYNC,
-                risk: Risk::Reversible,
+                risk,
                 why: why.to_owned(),
                 action: action.into(),
             });
@@ -187,7 +206,12 @@ impl Live {
             to: kept.clone(),
             sha256: was.clone(),
         };
-        step("keep-allowlist", "so that the swap can be undone", keep);
+        step(
+            "keep-allowlist",
+            Risk::Reversible,
+            "so that the swap can be undone",
+            keep,
+        );
         let swap = hdfs::Action::Swap(Swap {
             from: file.file.path.clone(),
             to: there.path.clone(),
@@ -197,7 +221,8 @@ impl Live {
             kept,
         });
         let why = "the alarms end when the jobs read the new list";
-        step("swap-allowlist", why, swap);
+        // What was there is kept; putting it back is for hands.
+        step("swap-allowlist", Risk::Costly, why, swap);
         self.titles.push("bring the allowlist to HDFS".to_owned());
     }
 }

@@ -22,13 +22,14 @@ pub mod policy;
 mod report;
 #[cfg(test)]
 mod tests;
+mod values;
 mod work;
 
 use std::path::PathBuf;
 
 use jiff::civil::Date;
 
-use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
+use super::{Heading, Identities, Offer, Procedure, Refusal, Report, Unplanned};
 use crate::actions::{Action, World};
 use crate::engine::{Cx, Failure, Plan};
 use crate::services::sql::Secret;
@@ -271,6 +272,19 @@ impl Procedure for Newwiki {
         })
     }
 
+    fn offer(&self, inventory: &Inventory) -> Option<Offer> {
+        let work = work::work(&self.request, inventory);
+        values::offer(&self.request, &work, inventory)
+    }
+
+    fn pick(&mut self, picked: Vec<String>) -> Result<(), Refusal> {
+        for value in picked {
+            self.request.projects.push(Project::asked(&value)?);
+        }
+        self.subject = subject(&self.request);
+        Ok(())
+    }
+
     async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
         let look = discover::Look {
             request: &self.request,
@@ -298,7 +312,7 @@ impl Procedure for Newwiki {
     }
 
     async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {
-        discover::identities(&self.request, &self.policy, world, plan).await
+        discover::identities(&self.request, &self.policy, &self.passwords, world, plan).await
     }
 
     async fn lock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {

@@ -75,7 +75,9 @@ pub(super) fn plan(
         safety: policy.digest(),
         world: found.world.clone(),
         coverage: found.gaps.clone(),
+        unasked: Vec::new(),
         notes: notes(request, &work),
+        pace: None,
         waves: WAVES
             .map(|(name, gate)| Wave {
                 name: name.to_owned(),

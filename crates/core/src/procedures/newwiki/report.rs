@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{diff, lines, text};
 use super::inventory::{Inventory, Readiness, TextFile};
-use super::names::{Name, Project, Wiki, resolve};
+use super::names::{Name, Wiki, resolve};
 use super::plan::{OFFLINE, loud, name};
 use super::policy::Policy;
+use super::values::{Meaning, meanings};
 use super::work::{Work, work};
 use super::{Request, allowlist, grouped, live};
 use crate::engine::render::{Document, Table};
@@ -118,40 +119,24 @@ fn in_hdfs(
 
 /// What pageviews brought, and what to make of it.
 fn unexpected(request: &Request, work: &Work<'_>, found: &Inventory) -> Table {
-    let lists = found.lists.clone().unwrap_or_default();
-    let known: BTreeMap<String, &Name> = lists
-        .open()
-        .map(|name| (name.project(lists.special.contains(name)).into(), name))
-        .collect();
-    let file = found.allowlist.as_ref();
-    let listed = file.map(|file| allowlist::projects(&file.bytes));
-    let asked = |value: &str| {
-        let wikis = work.wikis.iter().map(|wiki| wiki.project.as_str());
-        let projects = request.projects.iter().map(Project::as_str);
-        wikis.chain(projects).any(|project| project == value)
-    };
-    let meaning = |field: &str, value: &str| {
-        let is_listed = listed
-            .as_ref()
-            .is_some_and(|listed| listed.contains_key(value.as_bytes()));
-        match known.get(value) {
-            _ if field != "project" => "no project: left out".to_owned(),
-            _ if is_listed => "in the allowlist by now".to_owned(),
-            _ if asked(value) => "asked for".to_owned(),
-            Some(name) => format!("{name}, a wiki: --project {value}"),
-            None => "no wiki: left out".to_owned(),
-        }
-    };
-    let rows = found.unexpected.iter().flatten().map(|one| {
-        vec![
-            one.field.clone(),
-            one.value.clone(),
-            one.views.to_string(),
-            one.first.clone(),
-            one.last.clone(),
-            meaning(&one.field, &one.value),
-        ]
-    });
+    let rows = meanings(request, work, found)
+        .into_iter()
+        .map(|(one, meaning)| {
+            vec![
+                one.field.clone(),
+                one.value.clone(),
+                one.views.to_string(),
+                one.first.clone(),
+                one.last.clone(),
+                match meaning {
+                    Meaning::OtherField => "no project: left out".to_owned(),
+                    Meaning::Listed => "in the allowlist by now".to_owned(),
+                    Meaning::Asked => "asked for".to_owned(),
+                    Meaning::Wiki(name) => format!("{name}, a wiki: --project {}", one.value),
+                    Meaning::Rubbish => "no wiki: left out".to_owned(),
+                },
+            ]
+        });
     Table {
         title: "values of pageviews that the allowlist lacked".to_owned(),
         columns: vec![
@@ -168,7 +153,8 @@ fn unexpected(request: &Request, work: &Work<'_>, found: &Inventory) -> Table {
 
 /// Where each wiki stands.
 fn wikis(work: &Work<'_>, found: &Inventory) -> Table {
-    let rows = work.wikis.iter().map(|wiki| row(wiki, found));
+    let listed = Listed::new(found);
+    let rows = work.wikis.iter().map(|wiki| row(wiki, &listed, found));
     Table {
         title: "wikis".to_owned(),
         columns: COLUMNS.into(),
@@ -192,11 +178,28 @@ const SHOWN: usize = 50;
 /// What stands in a column when something is not there.
 const MISSING: &str = "MISSING";
 
+/// The rows of the two files, where these were looked at.
+struct Listed {
+    allowlist: Option<Rows>,
+    grouped: Option<Rows>,
+}
+
+impl Listed {
+    fn new(found: &Inventory) -> Self {
+        let rows = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows| {
+            file.as_ref().map(|file| rows(&file.bytes))
+        };
+        Self {
+            allowlist: rows(&found.allowlist, allowlist::projects),
+            grouped: rows(&found.grouped, grouped::wikis),
+        }
+    }
+}
+
 /// Where the wiki stands. Empty: not looked at.
-fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
-    let in_file = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows, key: &str| {
-        let file = file.as_ref().map(|file| rows(&file.bytes));
-        match file.map(|rows| rows.contains_key(key.as_bytes())) {
+fn row(wiki: &Wiki, listed: &Listed, found: &Inventory) -> Vec<String> {
+    let in_file = |rows: &Option<Rows>, key: &str| {
+        match rows.as_ref().map(|rows| rows.contains_key(key.as_bytes())) {
             None => "",
             Some(true) => "there",
             Some(false) => MISSING,
@@ -216,8 +219,8 @@ fn row(wiki: &Wiki, found: &Inventory) -> Vec<String> {
         wiki.name.to_string(),
         wiki.project.to_string(),
         wiki.section.clone().unwrap_or_default(),
-        in_file(&found.allowlist, allowlist::projects, wiki.project.as_str()),
-        in_file(&found.grouped, grouped::wikis, wiki.name.as_str()),
+        in_file(&listed.allowlist, wiki.project.as_str()),
+        in_file(&listed.grouped, wiki.name.as_str()),
         ready(replicas.map(|both| &both.production)),
         ready(replicas.map(|both| &both.cloud)),
     ]
@@ -238,22 +241,25 @@ fn audit(found: &Inventory) -> Audit {
     let open = lists
         .open()
         .filter_map(|name| resolve(name, Some(&lists)).ok());
+    let listed = Listed::new(found);
     let missing: Vec<Vec<String>> = open
-        .map(|wiki| row(&wiki, found))
+        .map(|wiki| row(&wiki, &listed, found))
         .filter(|row| row.iter().any(|cell| cell.starts_with(MISSING)))
         .collect();
-    let keys = |file: &Option<TextFile>, rows: fn(&[u8]) -> Rows| -> Vec<String> {
-        let rows = file.iter().flat_map(|file| rows(&file.bytes).into_keys());
-        rows.map(|key| text(&key)).collect()
+    let keys = |rows: &Option<Rows>| -> Vec<String> {
+        rows.iter()
+            .flat_map(Rows::keys)
+            .map(|key| text(key))
+            .collect()
     };
     let projects: BTreeSet<String> = lists
         .all
         .iter()
         .map(|name| name.project(lists.special.contains(name)).into())
         .collect();
-    let mut values = keys(&found.allowlist, allowlist::projects);
+    let mut values = keys(&listed.allowlist);
     values.retain(|value| !projects.contains(value));
-    let mut wikis = keys(&found.grouped, grouped::wikis);
+    let mut wikis = keys(&listed.grouped);
     wikis.retain(|wiki| !Name::parse(wiki).is_ok_and(|name| lists.all.contains(&name)));
     let looked = found.lists.is_some();
     let table = |title: &str, columns: Vec<&'static str>, rows: Vec<Vec<String>>| Table {

@@ -58,7 +58,15 @@ pub(super) fn work<'a>(request: &Request, found: &'a Inventory) -> Work<'a> {
     }
     if request.only != Some(Target::Allowlist) && !request.offline {
         let names: Vec<Name> = work.wikis.iter().map(|wiki| wiki.name.clone()).collect();
-        for name in &names {
+        let listed = found.grouped.as_ref();
+        let listed = listed
+            .map(|file| grouped::wikis(&file.bytes))
+            .unwrap_or_default();
+        // A wiki whose database is missing would make the whole sqoop fail.
+        for name in names
+            .iter()
+            .filter(|name| !listed.contains_key(name.as_str().as_bytes()))
+        {
             work.ready(name, found);
         }
     }
@@ -89,15 +97,7 @@ fn date(request: &Request, found: &Inventory) -> Date {
 }
 
 impl<'a> Work<'a> {
-    /// A wiki whose database is missing would make the whole sqoop fail.
     fn ready(&mut self, name: &Name, found: &Inventory) {
-        let in_file = found
-            .grouped
-            .as_ref()
-            .is_some_and(|file| grouped::wikis(&file.bytes).contains_key(name.as_str().as_bytes()));
-        if in_file {
-            return;
-        }
         let Some(replicas) = found.replicas.get(name.as_str()) else {
             self.unseen
                 .push(gap("replicas", &format!("{name} was not looked for")));

@@ -58,21 +58,41 @@ struct File {
     users: BTreeMap<String, User>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct User {
     ensure: Ensure,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Ensure {
     Present,
     Absent,
 }
 
+/// Who has which account.
+#[derive(Clone, Debug)]
+pub struct Accounts(BTreeMap<String, User>);
+
+impl Accounts {
+    #[cfg(test)]
+    pub(super) fn parse(text: &str) -> Self {
+        parse(Path::new("data.yaml"), text).unwrap()
+    }
+
+    /// What the file says of `user`.
+    pub fn of(&self, user: &UserName) -> Account {
+        match self.0.get(user.as_str()).map(|user| user.ensure) {
+            Some(Ensure::Present) => Account::Present,
+            Some(Ensure::Absent) => Account::Absent,
+            None => Account::Unlisted,
+        }
+    }
+}
+
 impl Admins {
-    /// What the file says of `user`. Reads the file, so not for an async thread.
-    pub fn account(&self, user: &UserName) -> Result<Account, AdminsError> {
+    /// Reads the file, so not for an async thread.
+    pub fn read(&self) -> Result<Accounts, AdminsError> {
         let path = || self.data_file.clone();
         let read = |source| AdminsError::Read {
             path: path(),
@@ -95,22 +115,16 @@ impl Admins {
         }
         let mut text = String::new();
         file.take(LARGEST).read_to_string(&mut text).map_err(read)?;
-        parse(&self.data_file, &text, user)
+        parse(&self.data_file, &text)
     }
 }
 
-fn parse(path: &Path, text: &str, user: &UserName) -> Result<Account, AdminsError> {
+fn parse(path: &Path, text: &str) -> Result<Accounts, AdminsError> {
     let file: File = serde_norway::from_str(text).map_err(|source| AdminsError::Parse {
         path: path.to_owned(),
         source,
     })?;
-    Ok(
-        match file.users.get(user.as_str()).map(|user| user.ensure) {
-            Some(Ensure::Present) => Account::Present,
-            Some(Ensure::Absent) => Account::Absent,
-            None => Account::Unlisted,
-        },
-    )
+    Ok(Accounts(file.users))
 }
 
 #[cfg(test)]
@@ -134,7 +148,7 @@ users:
 
     fn account(name: &str) -> Account {
         let user = UserName::try_from(name.to_owned()).unwrap();
-        parse(Path::new("data.yaml"), FILE, &user).unwrap()
+        Accounts::parse(FILE).of(&user)
     }
 
     #[test]
@@ -146,25 +160,24 @@ users:
 
     #[test]
     fn refuses_what_it_cannot_use() {
-        let user = UserName::try_from("elvis".to_owned()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let admins = |name: &str, max_age| Admins {
             data_file: dir.path().join(name),
             max_age: Duration::from_secs(max_age),
         };
         assert!(matches!(
-            admins("none", 9).account(&user),
+            admins("none", 9).read(),
             Err(AdminsError::Read { .. })
         ));
         std::fs::write(dir.path().join("bad"), "users: [").unwrap();
         assert!(matches!(
-            admins("bad", 9).account(&user),
+            admins("bad", 9).read(),
             Err(AdminsError::Parse { .. })
         ));
         let old = std::fs::File::create(dir.path().join("old")).unwrap();
         old.set_modified(SystemTime::now() - Duration::from_secs(7201))
             .unwrap();
-        let error = admins("old", 3600).account(&user).unwrap_err();
+        let error = admins("old", 3600).read().unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(

@@ -7,8 +7,10 @@ use futures::stream::{self, StreamExt};
 use super::admins::Admins;
 use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
 use super::policy::Policy;
+use super::shared::Shared;
 use super::{Request, look};
 use crate::actions::World;
+use crate::actions::guard::{UserName, lies_in};
 use crate::actions::host::{self, places::Places};
 use crate::engine::{Cx, Failure, Gap};
 use crate::procedures::Identities;
@@ -22,15 +24,16 @@ pub(super) async fn discover(
     request: &Request,
     policy: &Policy,
     admins: Option<&Admins>,
+    shared: &Shared,
     world: &World,
     cx: &Cx,
 ) -> Result<Inventory, Failure> {
     let now = jiff::Timestamp::now().as_second();
     let (account, applications, hdfs, hosts) = tokio::join!(
-        account(request, admins),
+        account(request, admins, shared),
         applications(request, world),
         hdfs(request, policy, world, cx),
-        hosts(request, policy, world, cx),
+        hosts(request, policy, shared, world, cx),
     );
     if cx.cancel().is_cancelled() {
         return Err(Failure::interrupted());
@@ -44,17 +47,31 @@ pub(super) async fn discover(
         gaps.push(gap("yarn", None, &failure));
         Vec::new()
     });
-    let hdfs = hdfs.unwrap_or_else(|failure| {
+    let mut hdfs = hdfs.unwrap_or_else(|failure| {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
         None
     });
     // Whose files lie inside the home is asked of the metastore: it needs to know the home.
-    let hive = hive(request, policy, world, hdfs.as_ref(), cx)
+    let hive = hive(request, policy, shared, world, hdfs.as_ref(), cx)
         .await
         .unwrap_or_else(|failure| {
             gaps.push(gap("hive", Some("cluster"), &failure));
             None
         });
+    // What moves out of the user's databases may lie in the home.
+    let moving = hive.iter().flat_map(|hive| &hive.moving);
+    if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
+        for files in moving.filter_map(|one| one.files.as_ref().and(one.table.data.as_ref())) {
+            if lies_in(&files.path, &home.tree.path) {
+                home.tree.without(files);
+            }
+        }
+    }
+    if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
+        && let Err(failure) = look::room(client, request.intent, policy, found, hive.as_ref()).await
+    {
+        gaps.push(gap("hdfs", Some("cluster"), &failure));
+    }
     let (hosts, host_gaps) = hosts?;
     gaps.extend(host_gaps);
     let names: Vec<String> = hosts.keys().cloned().collect();
@@ -64,6 +81,7 @@ pub(super) async fn discover(
         now,
         account,
         applications,
+        places: request.places.clone(),
         hdfs,
         hive,
         hosts,
@@ -87,22 +105,22 @@ pub(super) fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
 }
 
 /// What the admins' data file says.
-async fn account(request: &Request, admins: Option<&Admins>) -> Result<Account, Gap> {
+async fn account(
+    request: &Request,
+    admins: Option<&Admins>,
+    shared: &Shared,
+) -> Result<Account, Gap> {
     let unknown = |why: String| Gap {
         place: "account".to_owned(),
         why,
         lane: None,
     };
-    let Some(admins) = admins.cloned() else {
+    let Some(admins) = admins else {
         return Err(unknown("no admins' data file is configured".to_owned()));
     };
-    let user = request.user.clone();
-    let read = tokio::task::spawn_blocking(move || admins.account(&user)).await;
-    match read {
-        Ok(Ok(account)) => Ok(account),
-        Ok(Err(error)) => Err(unknown(Failure::new(error, None).chain().join(": "))),
-        Err(error) => Err(unknown(error.to_string())),
-    }
+    let accounts = shared.accounts(admins).await;
+    let accounts = accounts.map_err(|failure| unknown(failure.chain().join(": ")))?;
+    Ok(accounts.of(&request.user))
 }
 
 /// What the user is running on YARN, where that is configured.
@@ -121,13 +139,14 @@ async fn hdfs(
 ) -> Result<Option<HdfsFindings>, Failure> {
     match &world.hdfs {
         None => Ok(None),
-        Some(hdfs) => look::hdfs(hdfs, &request.user, policy, cx).await.map(Some),
+        Some(hdfs) => look::hdfs(hdfs, request, policy, cx).await.map(Some),
     }
 }
 
 async fn hive(
     request: &Request,
     policy: &Policy,
+    shared: &Shared,
     world: &World,
     hdfs: Option<&HdfsFindings>,
     cx: &Cx,
@@ -139,7 +158,9 @@ async fn hive(
                 metastore,
                 hdfs: world.hdfs.as_ref(),
                 user: &request.user,
+                move_tables: &request.move_tables,
                 policy,
+                shared,
                 cx,
             };
             look.look(hdfs).await.map(Some)
@@ -152,47 +173,29 @@ type Hosts = (BTreeMap<String, Places>, Vec<Gap>);
 async fn hosts(
     request: &Request,
     policy: &Policy,
+    shared: &Shared,
     world: &World,
     cx: &Cx,
 ) -> Result<Hosts, Failure> {
     let Some(fleet) = &world.fleet else {
         return Ok(Hosts::default());
     };
-    let names = fleet.hosts(None)?;
-    let total = names.len() as u64;
-    let mut found = BTreeMap::new();
-    let mut gaps = Vec::new();
-    let mut looks = stream::iter(names)
-        .map(|name| async move {
-            let look = look_at(fleet, &name, request, policy, cx).await;
-            (name, look)
-        })
-        .buffer_unordered(HOSTS);
-    let progress = cx.for_step("hosts");
-    while let Some((name, look)) = looks.next().await {
-        match look {
-            Ok(places) => {
-                found.insert(name.to_string(), places);
-            }
-            Err(failure) => gaps.push(gap(name.as_str(), Some(name.as_str()), &failure)),
-        }
-        progress.progress((found.len() + gaps.len()) as u64, Some(total), "hosts");
-    }
-    gaps.sort_by(|a, b| a.place.cmp(&b.place));
-    Ok((found, gaps))
+    let all = shared.on_hosts(fleet, policy, cx).await?;
+    let found = all.get(&request.user);
+    Ok(found.map_or_else(Hosts::default, |on| (on.places.clone(), on.gaps.clone())))
 }
 
 pub(super) async fn look_at(
     fleet: &Fleet,
     name: &HostName,
-    request: &Request,
+    user: &UserName,
     policy: &Policy,
     cx: &Cx,
 ) -> Result<Places, Failure> {
     host::look(
         fleet,
         name,
-        &request.user,
+        user,
         &policy.host_homes,
         &policy.host_archives,
         &policy.never_archive,

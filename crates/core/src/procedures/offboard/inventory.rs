@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::moving::Moving;
+use super::scope::Scope;
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
 use crate::actions::hive::{DatabaseEvidence, TableEvidence};
@@ -49,6 +51,8 @@ pub struct Archive {
     pub settled: bool,
     /// Whether it holds nothing but the records of a deletion.
     pub deletion: bool,
+    /// The places that runs of only some of them have finished.
+    pub closed: Scope,
 }
 
 /// What is in HDFS.
@@ -61,9 +65,10 @@ pub struct HdfsFindings {
     /// Those parts of the home, or of an archive that was begun, that are not worth keeping:
     /// trash and staging folders.
     pub parts: Vec<Tree>,
-    /// Folders in the home that have snapshots allowed.
+    /// Folders in what is to go that have snapshots allowed.
     pub snapshottable: Vec<String>,
-    /// A path in the home that is encrypted.
+    /// A tree that would leave its encryption zone; or the folder of archives, where that is one
+    /// and something would have to be renamed into it.
     pub encrypted: Option<String>,
     /// Archives, newest name last.
     pub archives: Vec<Archive>,
@@ -73,9 +78,55 @@ pub struct HdfsFindings {
     pub reserved: Option<String>,
     /// Records of archives whose restore is not finished.
     pub restoring: Vec<String>,
+    /// The home, where HDFS was not asked for and only serves as a target: it stands there.
+    pub unmoved: Option<String>,
+    /// Data elsewhere that was asked for, and what is there.
+    pub included: Vec<(String, Option<Found>)>,
+    /// The quotas of folders that an archive goes to.
+    pub quotas: Vec<Quota>,
+    /// What trees weigh that may go there, by path; only where there are quotas.
+    pub weights: BTreeMap<String, Weight>,
+}
+
+/// What a quota limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Files and folders.
+    Names,
+    /// Bytes, all replicas counted.
+    Space,
+}
+
+/// A quota of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// The folder.
+    pub folder: String,
+    /// What is limited.
+    pub what: Limit,
+    /// The most of it.
+    pub limit: u64,
+    /// How much of it is used.
+    pub used: u64,
+}
+
+/// What a tree takes of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Weight {
+    /// Files and folders.
+    pub names: u64,
+    /// Bytes, all replicas counted.
+    pub space: u64,
 }
 
 impl HdfsFindings {
+    /// The trees elsewhere that are there.
+    pub fn elsewhere(&self) -> impl Iterator<Item = &Tree> {
+        let found = self.included.iter().filter_map(|(_, found)| found.as_ref());
+        found.map(|found| &found.tree)
+    }
+
     /// The archive that was begun and is not complete.
     pub fn begun(&self) -> Option<&Archive> {
         self.archives.iter().find(|archive| !archive.complete)
@@ -173,6 +224,8 @@ pub struct HiveFindings {
     pub elsewhere: Vec<Elsewhere>,
     /// Views outside the user's databases that name one of them.
     pub views: Vec<String>,
+    /// Others' tables that are to leave the user's databases; these are described without them.
+    pub moving: Vec<Moving>,
 }
 
 /// Everything that a look found.
@@ -186,6 +239,8 @@ pub struct Inventory {
     pub account: Account,
     /// Running YARN applications of the user, where a `ResourceManager` is configured.
     pub applications: Vec<String>,
+    /// The places that were asked for.
+    pub places: Scope,
     /// HDFS; `None` when it is not configured or could not be looked at.
     pub hdfs: Option<HdfsFindings>,
     /// The metastore; likewise.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere;
 use super::inventory::TableFound;
 use super::policy::Policy;
 use crate::actions::guard::{UserName, lies_in, path_fault};
@@ -49,6 +50,12 @@ pub struct Manifest {
     /// What was not moved but taken away, of HDFS and of hosts: the record is of a deletion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<String>,
+    /// Data elsewhere that was moved or deleted because somebody asked for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<String>,
+    /// Others' tables that moved to another database before: table, database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved_tables: Vec<(String, String)>,
     /// What was never archived, by host.
     pub left_out: BTreeMap<String, Vec<String>>,
 }
@@ -137,8 +144,16 @@ impl Manifest {
                     .into_iter()
                     .any(|root| lies_in(from, root) && from != root)
                 && name.is_some_and(|name| !name.is_empty() && !name.contains('/'));
+            let is_elsewhere = self.included.contains(from)
+                && elsewhere::fault(from, &self.included, policy).is_none()
+                && name.is_some_and(|to| {
+                    let again = to.strip_prefix(&elsewhere::name(from));
+                    again.is_some_and(|again| again.is_empty() || again.starts_with('-'))
+                });
             check(
-                path_fault(to).is_none() && guard.hdfs(from).is_ok() && (is_home || is_database),
+                path_fault(to).is_none()
+                    && guard.hdfs(from).is_ok()
+                    && (is_home || is_database || is_elsewhere),
                 format!("{from:?} was not moved to {to:?} by an archive of {user}"),
             );
         }

@@ -4,25 +4,38 @@
 
 pub mod admins;
 mod discover;
+mod elsewhere;
 pub mod inventory;
 mod look;
 mod manifest;
+pub mod moving;
+mod overview;
 mod plan;
 pub mod policy;
 mod report;
 pub mod restore;
+pub mod scan;
+pub mod scope;
+mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
-use crate::engine::{Cx, Failure, Plan};
+use crate::engine::render::Document;
+use crate::engine::{Cx, Failure, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
+use moving::TableMove;
 use policy::Policy;
+use scope::{Place, Scope};
+use shared::Shared;
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +63,41 @@ pub enum Homes {
     Keep,
 }
 
+/// How fast hosts are gone over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// How many at once, 1 at least.
+    pub size: u32,
+    /// The pause between one batch and the next, in seconds.
+    pub sleep: u32,
+    /// The percentage of hosts, 0 to 100, that must have succeeded for another batch to begin.
+    pub success: u8,
+}
+
+impl Batches {
+    /// The plan, with its hosts gone over like this.
+    fn pace(self, mut plan: Plan<Action>) -> Plan<Action> {
+        let steps = plan.steps.iter();
+        let lanes: BTreeSet<String> = steps
+            .filter(|step| matches!(step.action, Action::Host(_)))
+            .map(|step| step.lane.clone())
+            .collect();
+        if !lanes.is_empty() {
+            plan.notes.push(format!(
+                "hosts: {} at a time, {} s between, as long as {}% succeed",
+                self.size, self.sleep, self.success
+            ));
+            plan.pace = Some(Pace {
+                lanes,
+                batch: self.size,
+                sleep: self.sleep,
+                success: self.success,
+            });
+        }
+        plan
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -72,6 +120,14 @@ pub struct Request {
     pub skip_trash: bool,
     /// The name of the archive to restore, where there are several.
     pub from: Option<String>,
+    /// The places that are looked at and dealt with.
+    pub places: Scope,
+    /// Others' tables in the user's databases that move to another one first.
+    pub move_tables: Vec<TableMove>,
+    /// Data elsewhere in HDFS that becomes part of the plan.
+    pub include: Vec<String>,
+    /// How fast to go over hosts; `None`: as fast as they can be reached.
+    pub batches: Option<Batches>,
 }
 
 impl Request {
@@ -87,6 +143,10 @@ impl Request {
             host_homes: Homes::default(),
             skip_trash: false,
             from: None,
+            places: Scope::all(),
+            move_tables: Vec::new(),
+            include: Vec::new(),
+            batches: None,
         }
     }
 
@@ -104,10 +164,14 @@ impl Request {
         Ok(Self {
             intent,
             from,
+            places: Scope::without(&plan.unasked),
             ..Self::look(user)
         })
     }
 }
+
+/// How many users are looked at at once; the clients bound their connections themselves.
+const LOOKS: usize = 8;
 
 /// The procedure for one user.
 pub struct Offboard {
@@ -138,6 +202,33 @@ impl Offboard {
                 "system accounts are never offboarded; the list is offboard.system_accounts",
             );
         }
+        if let Some(refusal) = request.places.fault()
+            && request.intent != Intent::Look
+        {
+            return Err(refusal);
+        }
+        if let Some(path) = request.include.first()
+            && !request.places.has(Place::Hdfs)
+        {
+            return refuse(
+                format!("--include {path} without hdfs in --places"),
+                "leave one out",
+            );
+        }
+        if let Some(table) = request.move_tables.first()
+            && !request.places.has(Place::Hive)
+        {
+            let what = format!("--move-table {} without hive in --places", table.id());
+            return refuse(what, "leave one out");
+        }
+        for path in &request.include {
+            if let Some(why) = elsewhere::fault(path, &request.include, &policy) {
+                return refuse(
+                    format!("--include {path}: {why}"),
+                    "it is for data of the user elsewhere, in the folders of offboard.hdfs_roots",
+                );
+            }
+        }
         if request.new_owner.as_ref() == Some(&request.user) {
             return refuse(
                 format!("--new-owner {} is the user who leaves", request.user),
@@ -149,6 +240,17 @@ impl Offboard {
             policy,
             admins,
         })
+    }
+
+    /// The world without the systems that were not asked for. Refused where one that was is not
+    /// configured.
+    pub fn within(&self, world: World) -> Result<World, Refusal> {
+        self.request.places.within(self.request.intent, world)
+    }
+
+    async fn look(&self, shared: &Shared, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
+        let admins = self.admins.as_ref();
+        discover::discover(&self.request, &self.policy, admins, shared, world, cx).await
     }
 
     /// The file that says who holds the subject's lock.
@@ -199,7 +301,28 @@ impl Procedure for Offboard {
         if self.request.intent == Intent::Restore {
             return restore::discover(&self.request, &self.policy, world, cx).await;
         }
-        discover::discover(&self.request, &self.policy, self.admins.as_ref(), world, cx).await
+        let request = &self.request;
+        let alone = Shared::new(vec![request.user.clone()], request.include.clone());
+        self.look(&alone, world, cx).await
+    }
+
+    async fn discover_all(all: &[Self], world: &World, cx: &Cx) -> Vec<Result<Inventory, Failure>> {
+        let users = all.iter().map(|one| one.request.user.clone()).collect();
+        let included = all.iter().flat_map(|one| one.request.include.clone());
+        let shared = &Shared::new(users, included.collect());
+        stream::iter(0..all.len())
+            .map(|index| all[index].look(shared, world, cx))
+            .buffered(LOOKS)
+            .collect()
+            .await
+    }
+
+    fn overview(all: &[(&Self, &Inventory)]) -> Document {
+        let all: Vec<(&Inventory, bool)> = all
+            .iter()
+            .map(|(one, found)| (*found, one.report(found).leftovers))
+            .collect();
+        overview::overview(&all)
     }
 
     fn report(&self, inventory: &Inventory) -> Report {
@@ -210,10 +333,14 @@ impl Procedure for Offboard {
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
-        match &inventory.restore {
-            Some(found) => restore::plan(&self.policy, inventory, found, heading),
-            None => plan::plan(&self.request, &self.policy, inventory, heading),
-        }
+        let plan = match &inventory.restore {
+            Some(found) => restore::plan(&self.policy, inventory, found, heading)?,
+            None => plan::plan(&self.request, &self.policy, inventory, heading)?,
+        };
+        Ok(match self.request.batches {
+            Some(batches) => batches.pace(plan),
+            None => plan,
+        })
     }
 
     fn unfit(&self, plan: &Plan<Action>, reviewed: bool) -> Option<Refusal> {

@@ -6,15 +6,14 @@ use super::inventory::{Account, Inventory, TableKind};
 use crate::actions::hdfs::Tree;
 use crate::actions::host::places::{Kind, Places};
 use crate::engine::render::{Document, Table, bytes};
+use crate::fold::{alike, fold};
 use crate::procedures::Report;
 
 pub(super) fn report(found: &Inventory) -> Report {
     let mut rows = Rows::default();
     hdfs(found, &mut rows);
     hive(found, &mut rows);
-    for (host, places) in &found.hosts {
-        host_rows(host, places, &mut rows);
-    }
+    hosts(found, &mut rows);
     let mut tables = Vec::new();
     let columns = vec![
         "place",
@@ -39,6 +38,10 @@ pub(super) fn report(found: &Inventory) -> Report {
     push("of others, in the way", rows.others);
     push("archived or kept", rows.kept);
     let mut notes = rows.notes;
+    let unasked = found.places.unasked().join(", ");
+    if !unasked.is_empty() {
+        notes.push(format!("not asked for: {unasked}"));
+    }
     let account = match found.account {
         Account::Present => Some("is active in the admins' data file"),
         Account::Absent => None,
@@ -46,12 +49,10 @@ pub(super) fn report(found: &Inventory) -> Report {
         Account::Unknown => Some("may be active: the admins' data file could not be used"),
     };
     notes.extend(account.map(|account| format!("{} {account}", found.user)));
-    notes.extend(
-        found
-            .logins()
-            .iter()
-            .map(|host| format!("{} is logged in on {host}", found.user)),
-    );
+    let logins = found.logins();
+    if !logins.is_empty() {
+        notes.push(format!("{} is logged in on {}", found.user, fold(logins)));
+    }
     notes.extend(
         found
             .applications
@@ -60,7 +61,11 @@ pub(super) fn report(found: &Inventory) -> Report {
     );
     let title = match (leftovers, found.gaps.is_empty()) {
         (true, _) => format!("{} has left things behind", found.user),
-        (false, true) => format!("nothing of {} is left", found.user),
+        (false, true) if unasked.is_empty() => format!("nothing of {} is left", found.user),
+        (false, true) => {
+            let places = found.places.names().join(", ");
+            format!("nothing of {} is left in {places}", found.user)
+        }
         (false, false) => format!(
             "nothing of {} was found, but not everything could be looked at",
             found.user
@@ -114,6 +119,13 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         rows.left
             .push(tree_row("hdfs", "home", &home.tree, Some(home.newest)));
     }
+    for (path, there) in &hdfs.included {
+        let what = "data elsewhere, as asked";
+        rows.left.push(match there {
+            Some(found) => tree_row("hdfs", what, &found.tree, Some(found.newest)),
+            None => row("hdfs", "data elsewhere: NOT THERE", path, ""),
+        });
+    }
     for part in &hdfs.parts {
         rows.kept.push(tree_row(
             "hdfs",
@@ -131,21 +143,20 @@ fn hdfs(found: &Inventory, rows: &mut Rows) {
         rows.left.push(row("hdfs", what, records, ""));
     }
     for archive in &hdfs.archives {
-        if archive.complete {
-            let what = if archive.deletion {
-                "records of a deletion"
-            } else {
-                "archive"
-            };
-            rows.kept.push(tree_row("hdfs", what, &archive.tree, None));
+        let what = if archive.deletion {
+            "records of a deletion"
         } else {
-            let what = if archive.deletion {
-                "records of a deletion that is not complete"
-            } else {
-                "archive that is not complete"
-            };
-            rows.left.push(tree_row("hdfs", what, &archive.tree, None));
-        }
+            "archive"
+        };
+        let waits = archive.closed.unasked().join(", ");
+        let (section, what) = if archive.complete {
+            (&mut rows.kept, what.to_owned())
+        } else if archive.closed.covers(&found.places) {
+            (&mut rows.kept, format!("{what}, waiting for {waits}"))
+        } else {
+            (&mut rows.left, format!("{what} that is not complete"))
+        };
+        section.push(tree_row("hdfs", &what, &archive.tree, None));
         for kept in &archive.kept {
             rows.kept.push(row("hdfs", "kept where it is", kept, ""));
         }
@@ -203,6 +214,12 @@ fn hive(found: &Inventory, rows: &mut Rows) {
             ),
         });
     }
+    for moving in &hive.moving {
+        let what = format!("table {} that moves to {}", moving.table.id(), moving.to);
+        let path = moving.table.location.as_deref().unwrap_or_default();
+        rows.others
+            .push(row("hive", &what, path, &moving.table.was.owner));
+    }
     for inside in &hive.inside {
         for path in &inside.paths {
             let what = format!(
@@ -231,7 +248,27 @@ fn hive(found: &Inventory, rows: &mut Rows) {
     }
 }
 
-fn host_rows(host: &str, places: &Places, rows: &mut Rows) {
+/// What several hosts have alike is one row.
+fn hosts(found: &Inventory, rows: &mut Rows) {
+    let mut left = Vec::new();
+    let mut notes = Vec::new();
+    for (host, places) in &found.hosts {
+        let mut of = Rows::default();
+        host_rows(places, &mut of);
+        left.extend(of.left.into_iter().map(|row| (host.as_str(), row)));
+        notes.extend(of.notes.into_iter().map(|note| (host.as_str(), note)));
+    }
+    for (hosts, mut row) in alike(left) {
+        row[0] = hosts;
+        rows.left.push(row);
+    }
+    let notes = alike(notes).into_iter();
+    rows.notes
+        .extend(notes.map(|(hosts, note)| format!("{hosts}: {note}")));
+}
+
+/// The rows and notes of one host, which is named by whoever asks.
+fn host_rows(places: &Places, rows: &mut Rows) {
     for home in &places.kept.homes {
         let what = match &home.kind {
             Kind::Folder => "home".to_owned(),
@@ -239,7 +276,7 @@ fn host_rows(host: &str, places: &Places, rows: &mut Rows) {
             Kind::File => "file in a home's place".to_owned(),
         };
         rows.left.push(vec![
-            host.to_owned(),
+            String::new(),
             what,
             home.path.clone(),
             home.uid.to_string(),
@@ -255,7 +292,7 @@ fn host_rows(host: &str, places: &Places, rows: &mut Rows) {
         .map(|file| ("archived home", file));
     for (what, file) in singles.chain(places.kept.crontab.iter().map(|file| ("crontab", file))) {
         rows.left.push(vec![
-            host.to_owned(),
+            String::new(),
             what.to_owned(),
             file.path.clone(),
             file.uid.to_string(),
@@ -270,36 +307,30 @@ fn host_rows(host: &str, places: &Places, rows: &mut Rows) {
         .unwrap_or_default();
     for (path, _) in &places.tombs {
         rows.left
-            .push(row(host, "home whose removal was cut short", path, &owner));
+            .push(row("", "home whose removal was cut short", path, &owner));
     }
     for timer in &places.timers {
-        rows.left
-            .push(row(host, "timer, in the home", timer, &owner));
+        rows.left.push(row("", "timer, in the home", timer, &owner));
     }
     if places.linger {
-        rows.left.push(row(
-            host,
-            "services run without a login (linger)",
-            "",
-            &owner,
-        ));
+        rows.left
+            .push(row("", "services run without a login (linger)", "", &owner));
     }
     for process in &places.processes {
         let what = format!("process {} {}", process.pid, process.command);
-        rows.left.push(row(host, &what, "", &owner));
+        rows.left.push(row("", &what, "", &owner));
     }
     for mount in &places.mounts {
         rows.notes
-            .push(format!("{host}: {mount} is a mount point in a home"));
+            .push(format!("{mount} is a mount point in a home"));
     }
     for secret in &places.secrets {
-        rows.notes
-            .push(format!("{host}: {secret} is never archived"));
+        rows.notes.push(format!("{secret} is never archived"));
     }
 }
 
 /// A time as people read it, in UTC; empty for one that cannot be.
-fn day(seconds: i64) -> String {
+pub(super) fn day(seconds: i64) -> String {
     Timestamp::from_second(seconds)
         .map(|time| time.strftime("%Y-%m-%d %H:%M").to_string())
         .unwrap_or_default()

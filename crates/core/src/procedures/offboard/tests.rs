@@ -1,6 +1,9 @@
 //! The planner as tables: what a look found, and what comes of it.
 
 mod delete;
+mod elsewhere;
+mod places;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +12,8 @@ use super::inventory::{
     Inventory, TableFound, TableKind,
 };
 use super::policy::Policy;
-use super::{Homes, Intent, Offboard, Request};
+use super::scope::Scope;
+use super::{Batches, Homes, Intent, Offboard, Request};
 use crate::actions::Action;
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
@@ -32,6 +36,7 @@ fn tree(path: &str) -> Tree {
         files: 10,
         folders: 3,
         bytes: 2048,
+        leaves: Vec::new(),
     }
 }
 
@@ -81,6 +86,7 @@ fn everything() -> Inventory {
         now: 1_700_000_000,
         account: Account::Absent,
         applications: Vec::new(),
+        places: Scope::all(),
         hdfs: Some(HdfsFindings {
             archive_folder: true,
             home: Some(Found {
@@ -121,6 +127,7 @@ fn everything() -> Inventory {
                 data: None,
             }],
             views: Vec::new(),
+            moving: Vec::new(),
         }),
         hosts: BTreeMap::from([
             ("stat1008".into(), on_host("/home/elvis")),
@@ -216,6 +223,7 @@ fn a_user_who_came_back_gets_a_dated_archive() {
             runs: 1,
             settled: true,
             deletion: false,
+            closed: Scope::default(),
         });
     }
     let plan = steps(&planned(archive(), &found).unwrap());
@@ -234,6 +242,7 @@ fn begun(name: &str, runs: u32, settled: bool) -> Archive {
         runs,
         settled,
         deletion: false,
+        closed: Scope::default(),
     }
 }
 
@@ -418,7 +427,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 15] = [
+    let rules: [(&str, Break<'_>); 16] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -444,7 +453,10 @@ fn refusals() {
                 .snapshottable
                 .push("/user/elvis/s".into());
         }),
-        ("encryption zone", &|f| {
+        ("nothing can be renamed into it", &|f| {
+            f.hdfs.as_mut().unwrap().encrypted = Some("/wmf/data/archive/user".into());
+        }),
+        ("be renamed out of it", &|f| {
             f.hdfs.as_mut().unwrap().encrypted = Some("/user/elvis/z".into());
         }),
         ("right after moving the home", &|f| {
@@ -557,9 +569,61 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
         runs: 1,
         settled: true,
         deletion: false,
+        closed: Scope::default(),
     });
     let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
     let report = procedure.report(&found);
     assert!(!report.leftovers);
     insta::assert_snapshot!(report.document.text(None));
+}
+
+#[test]
+fn hosts_alone_go_in_batches() {
+    let batches = Batches {
+        size: 2,
+        sleep: 5,
+        success: 90,
+    };
+    let plan_of = |found: &Inventory| {
+        let request = Request {
+            batches: Some(batches),
+            ..archive()
+        };
+        planned(request, found).unwrap()
+    };
+    let mut found = everything();
+    let plan = plan_of(&found);
+    let pace = plan.pace.clone().unwrap();
+    let hosts: Vec<&String> = found.hosts.keys().collect();
+    assert_eq!(pace.lanes.iter().collect::<Vec<_>>(), hosts);
+    assert_eq!((pace.batch, pace.sleep, pace.success), (2, 5, 90));
+    let note = "hosts: 2 at a time, 5 s between, as long as 90% succeed";
+    assert!(plan.notes.iter().any(|one| one == note), "{:?}", plan.notes);
+    // Where there is nothing to be done on hosts, nothing is said of them.
+    found.hosts.clear();
+    assert_eq!(plan_of(&found).pace, None);
+}
+
+/// What a table says of users, a row each.
+#[test]
+fn several_users_are_one_table() {
+    let nothing = Inventory {
+        user: user("nemo"),
+        account: Account::Unlisted,
+        hdfs: Some(HdfsFindings::default()),
+        hive: Some(HiveFindings::default()),
+        hosts: BTreeMap::new(),
+        ..everything()
+    };
+    let look =
+        |name: &str| Offboard::new(Request::look(user(name)), Policy::default(), None).unwrap();
+    let (elvis, nemo) = (look("elvis"), look("nemo"));
+    let all = [(&nemo, &nothing), (&elvis, &everything())];
+    insta::assert_snapshot!(Offboard::overview(&all).text(None), @"
+    1 of 2 users have left things behind
+
+     USER   ACCOUNT     LEFT OVER  HDFS FILES  HDFS BYTES  NEWEST CHANGE     DATABASES  OTHER TABLES  HOSTS            IN THE WAY  ARCHIVES
+     elvis  absent      yes        20          4.0 KiB     1970-01-01 00:00  elvis      1             stat[1008-1009]
+     nemo   not listed
+    ");
 }

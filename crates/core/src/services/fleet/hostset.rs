@@ -5,13 +5,13 @@
 //! bracket groups a name, zero padding kept, `[0-9/2]` steps, `@name` for configured groups.
 //! Operators apply from left to right.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, clean};
+use crate::fold::{MAX_DIGITS, natural, padded};
 
 /// The most hosts that one expression may name, so that a slip like `[1-999999999]` is refused.
 pub const MAX_HOSTS: usize = 10_000;
@@ -95,7 +95,7 @@ pub fn expand(expression: &str, groups: &BTreeMap<String, String>) -> Result<Vec
         });
     }
     let mut hosts: Vec<HostName> = set.into_iter().collect();
-    hosts.sort_by(natural);
+    hosts.sort_by(|a, b| natural(a.as_str(), b.as_str()));
     Ok(hosts)
 }
 
@@ -270,115 +270,8 @@ fn numbers(element: &str, ranges: &str) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// Longer runs of digits are text: they fit no u64.
-const MAX_DIGITS: usize = 18;
-
-fn padded(digits: &str) -> bool {
-    digits.len() > 1 && digits.starts_with('0')
-}
-
-/// Numbers as written: by value, then by width.
-type Numbers = BTreeSet<(u64, usize)>;
-
-/// A piece of a name, or of a set of names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Piece {
-    Text(String),
-    Numbers(Numbers),
-}
-
-fn pieces(name: &str) -> Vec<Piece> {
-    let mut found: Vec<Piece> = Vec::new();
-    for run in name
-        .as_bytes()
-        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
-    {
-        let text = String::from_utf8_lossy(run);
-        found.push(match text.parse() {
-            Ok(value) if run.len() <= MAX_DIGITS && run[0].is_ascii_digit() => {
-                Piece::Numbers(BTreeSet::from([(value, run.len())]))
-            }
-            _ => Piece::Text(text.into_owned()),
-        });
-    }
-    found
-}
-
-/// Orders names as people count: `stat9` before `stat10`.
-fn natural(a: &HostName, b: &HostName) -> Ordering {
-    pieces(&a.0).cmp(&pieces(&b.0)).then_with(|| a.cmp(b))
-}
-
 /// Takes host names and gives the shortest set that [`expand`] turns back into them, such as
 /// `an-worker[1078-1090].eqiad.wmnet`; several sets are joined by commas. Nothing gives "".
 pub fn fold<'a>(names: impl IntoIterator<Item = &'a HostName>) -> String {
-    let mut sets: Vec<Vec<Piece>> = names.into_iter().map(|host| pieces(&host.0)).collect();
-    sets.sort();
-    sets.dedup();
-    let longest = sets.iter().map(Vec::len).max().unwrap_or(0);
-    // Names that differ in one number only become one set; sets that differ in one other number
-    // only become one set in the next round. The last number of a name counts fastest.
-    for at in (0..longest).rev() {
-        let mut merged: BTreeMap<(Vec<Piece>, Vec<Piece>), Numbers> = BTreeMap::new();
-        let mut untouched = Vec::new();
-        for set in sets {
-            let Some(Piece::Numbers(numbers)) = set.get(at) else {
-                untouched.push(set);
-                continue;
-            };
-            let key = (set[..at].to_vec(), set[at + 1..].to_vec());
-            merged.entry(key).or_default().extend(numbers);
-        }
-        sets = untouched;
-        sets.extend(merged.into_iter().map(|((mut set, tail), numbers)| {
-            set.push(Piece::Numbers(numbers));
-            set.extend(tail);
-            set
-        }));
-    }
-    sets.sort();
-    let folded: Vec<String> = sets.iter().map(|set| written(set)).collect();
-    folded.join(",")
-}
-
-fn written(set: &[Piece]) -> String {
-    set.iter()
-        .map(|piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Numbers(numbers) => ranges(numbers),
-        })
-        .collect()
-}
-
-fn ranges(numbers: &Numbers) -> String {
-    // Each run is its first number, its last number, and the width its numbers are padded to.
-    let mut runs: Vec<(String, String, u64, usize)> = Vec::new();
-    for &(value, len) in numbers {
-        let text = format!("{value:0len$}");
-        if let Some((_, last, end, width)) = runs.last_mut()
-            && value == *end + 1
-            && format!("{value:0width$}", width = *width) == text
-        {
-            (*last, *end) = (text, value);
-            continue;
-        }
-        let width = if padded(&text) { len } else { 0 };
-        runs.push((text.clone(), text, value, width));
-    }
-    let runs: Vec<String> = runs
-        .into_iter()
-        .map(|(first, last, ..)| {
-            if first == last {
-                first
-            } else {
-                format!("{first}-{last}")
-            }
-        })
-        .collect();
-    if let [only] = runs.as_slice()
-        && !only.contains('-')
-    {
-        return only.clone();
-    }
-    format!("[{}]", runs.join(","))
+    crate::fold::fold(names.into_iter().map(HostName::as_str))
 }

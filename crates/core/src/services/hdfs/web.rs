@@ -364,6 +364,33 @@ mod tests {
         assert_eq!(source.message, "no");
     }
 
+    /// Answers as Hadoop 3.4 gives them, of a folder in a zone, of one outside and of nothing.
+    #[tokio::test]
+    async fn a_folder_in_a_zone_says_so() {
+        let status = |more: &'static str| {
+            format!(
+                r#"{{"FileStatus":{{"accessTime":0,"blockSize":0,"childrenNum":1,{more}"fileId":16386,
+                "group":"hdfs","length":0,"modificationTime":1700000000000,"owner":"elvis",
+                "pathSuffix":"","permission":"750","replication":0,"storagePolicy":0,
+                "type":"DIRECTORY"}}}}"#
+            )
+        };
+        let gone = r#"{"RemoteException":{"exception":"FileNotFoundException","javaClassName":
+            "java.io.FileNotFoundException","message":"File does not exist: /user/elvis"}}"#;
+        for (code, body, expected) in [
+            ("200 OK", status(r#""encBit":true,"#), Some(true)),
+            ("200 OK", status(""), Some(false)),
+            ("404 Not Found", gone.to_owned(), None),
+        ] {
+            let hdfs = client(vec![server(code, body.leak())]);
+            assert_eq!(
+                hdfs.encrypted("/user/elvis").await.unwrap(),
+                expected,
+                "{code}"
+            );
+        }
+    }
+
     #[tokio::test]
     async fn answers_of_something_else_are_errors() {
         for (status, body) in [

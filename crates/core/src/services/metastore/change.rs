@@ -100,6 +100,25 @@ impl Metastore {
         Ok(changed)
     }
 
+    /// Moves a table to the database `to`, with its partitions; nothing else of it changes but, when
+    /// `files` are given, its location, from the HDFS folder that is named first to the second.
+    /// With the old location Hive 3 would move a managed table's files itself (Hive:
+    /// `HiveAlterHandler`). That there is no such table any more is an error.
+    pub async fn move_table(
+        &self,
+        database: &str,
+        name: &str,
+        to: &str,
+        files: Option<(&str, &str)>,
+    ) -> Result<(), Error> {
+        let mut table = self.existing(database, name).await?;
+        table.db_name = Some(to.to_owned());
+        if let (Some(sd), Some((from, to))) = (&mut table.sd, files) {
+            relocate(sd, from, to);
+        }
+        self.alter_table(database, name, table).await
+    }
+
     /// Drops a database with all its tables and functions. No file is deleted. Done when it
     /// is not there.
     pub async fn drop_database(&self, name: &str) -> Result<(), Error> {

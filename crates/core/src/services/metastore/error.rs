@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::services::sql;
+
 /// A call to the metastore that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +66,26 @@ pub enum Error {
         /// What the protocol said.
         source: Box<thrift::Error>,
     },
+    /// The metastore's own database does not tell.
+    #[error("the metastore's own tables cannot be read")]
+    Backing {
+        /// Why not.
+        source: sql::Error,
+    },
+    /// The database is another metastore's, or none's.
+    #[error(
+        "{server}: the tables in {database} are those of metastore {found:?}, and {asked:?} is asked"
+    )]
+    OtherMetastore {
+        /// Account and place.
+        server: String,
+        /// The database.
+        database: String,
+        /// Whose tables they are; empty when they don't say.
+        found: String,
+        /// Whose they should be.
+        asked: String,
+    },
     /// A record that is not one.
     #[error("the record of {what} is damaged")]
     Damaged {
@@ -82,6 +104,16 @@ impl Error {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Backing { source } => {
+                let more = "without metastore.sql the metastore itself is asked, table by table";
+                return Some(match source.hint() {
+                    Some(hint) => format!("{hint}; {more}"),
+                    None => more.to_owned(),
+                });
+            }
+            Self::OtherMetastore { .. } => {
+                "metastore.sql must name the database that the metastore of metastore.uris works on"
+            }
             Self::Address { .. } => "set metastore.uris in the configuration",
             Self::Unreachable { .. } => "is the metastore running, and is metastore.uris right?",
             Self::Deadline { .. } => "the metastore is slow or hangs; see its log, then run again",

@@ -3,6 +3,7 @@
 //! Nothing here lets the metastore delete a file: it deletes managed tables wherever they
 //! lie, and believes a table created as external without `EXTERNAL=TRUE` to be managed.
 
+mod backing;
 mod change;
 mod connection;
 mod ddl;
@@ -29,8 +30,10 @@ mod types;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use thrift::ApplicationErrorKind;
 use tokio::sync::Semaphore;
 
+pub use backing::Backing;
 use connection::{Client, Connection, failed};
 pub use error::Error;
 pub use remake::{DatabaseRecord, FunctionRecord, Likeness, PartitionRecord, TableRecord};
@@ -47,6 +50,8 @@ pub struct Config {
     pub deadline: Duration,
     /// How many connections there may be.
     pub concurrency: usize,
+    /// Its own database, where that may be read.
+    pub backing: Option<Backing>,
 }
 
 /// A client of the metastore. Clones share its connections.
@@ -86,6 +91,20 @@ impl Metastore {
     }
 }
 
+/// Whether the next answer on this connection will be that to the next question.
+fn in_step<T>(answer: &thrift::Result<T>) -> bool {
+    match answer {
+        Ok(_) | Err(thrift::Error::User(_)) => true,
+        Err(thrift::Error::Application(error)) => !matches!(
+            error.kind,
+            ApplicationErrorKind::BadSequenceId
+                | ApplicationErrorKind::InvalidMessageType
+                | ApplicationErrorKind::WrongMethodName
+        ),
+        Err(_) => false,
+    }
+}
+
 impl Inner {
     fn call<T>(
         &self,
@@ -115,11 +134,7 @@ impl Inner {
         let within = self.config.deadline;
         connection.allow(within);
         let answer = call(&mut connection.client);
-        let good = matches!(
-            answer,
-            Ok(_) | Err(thrift::Error::User(_) | thrift::Error::Application(_))
-        );
-        if good {
+        if in_step(&answer) {
             self.idle().push(connection);
         }
         answer.map_err(|error| failed(what, error, within))
@@ -127,5 +142,29 @@ impl Inner {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_out_of_step_is_given_up() {
+        let of = |kind| {
+            let error = thrift::ApplicationError::new(kind, "x");
+            in_step::<()>(&Err(thrift::Error::Application(error)))
+        };
+        assert!(in_step(&Ok(())));
+        assert!(of(ApplicationErrorKind::InternalError));
+        for kind in [
+            ApplicationErrorKind::BadSequenceId,
+            ApplicationErrorKind::InvalidMessageType,
+            ApplicationErrorKind::WrongMethodName,
+        ] {
+            assert!(!of(kind), "{kind:?}");
+        }
+        let broken = thrift::TransportError::new(thrift::TransportErrorKind::TimedOut, "x");
+        assert!(!in_step::<()>(&Err(thrift::Error::Transport(broken))));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use thrift::protocol::{TBinaryOutputProtocol, TSerializable};
 use thrift::transport::TBufferChannel;
 
@@ -15,6 +15,9 @@ use super::{Database, Definition, Error, Location, Metastore, Partition, Table, 
 /// How many tables or partitions are asked for by name in one call: answers stay small,
 /// and the backing database's lists short.
 const BATCH: usize = 500;
+
+/// How many owners are named in one filter: it becomes a query of the backing database.
+const OWNERS: usize = 50;
 
 impl Metastore {
     /// The identity of the metastore's backing database.
@@ -115,22 +118,36 @@ impl Metastore {
         }))
     }
 
-    /// The names of the user's tables in a database.
-    pub async fn tables_owned_by(&self, database: &str, owner: &str) -> Result<Vec<String>, Error> {
+    /// The names of tables in a database that belong to one of `owners`.
+    pub async fn tables_owned_by(
+        &self,
+        database: &str,
+        owners: &[&str],
+    ) -> Result<Vec<String>, Error> {
         // The filter language has no escapes; no user name needs one.
-        if owner.is_empty() || owner.contains(['"', '\'', '\\']) || owner.contains(char::is_control)
-        {
+        let odd = |owner: &&&str| {
+            owner.is_empty()
+                || owner.contains(['"', '\'', '\\'])
+                || owner.contains(char::is_control)
+        };
+        if let Some(owner) = owners.iter().find(odd) {
             return Err(Error::Unsearchable {
-                name: owner.to_owned(),
+                name: (*owner).to_owned(),
             });
         }
-        let what = format!("tables of {owner} in {database}");
-        let filter = format!("hive_filter_field_owner__ = \"{owner}\"");
-        let name = database.to_owned();
-        let found = self.call(what, move |client| {
-            client.get_table_names_by_filter(name.clone(), filter.clone(), -1)
-        });
-        Ok(absent(found.await)?.unwrap_or_default())
+        let mut found = Vec::new();
+        for owners in owners.chunks(OWNERS) {
+            let what = format!("tables of {} in {database}", owners.join(", "));
+            let is = |owner: &&str| format!("hive_filter_field_owner__ = \"{owner}\"");
+            let filter: Vec<String> = owners.iter().map(is).collect();
+            let filter = filter.join(" or ");
+            let name = database.to_owned();
+            let names = self.call(what, move |client| {
+                client.get_table_names_by_filter(name.clone(), filter.clone(), -1)
+            });
+            found.extend(absent(names.await)?.unwrap_or_default());
+        }
+        Ok(found)
     }
 
     /// A table's partitions, in batches, so that a million of them need no memory.
@@ -221,13 +238,36 @@ impl Metastore {
             .collect())
     }
 
-    /// Where all tables of these databases and all their partitions have their files.
+    /// Where tables of these databases and their partitions have their files: at least all
+    /// that lie in one of `folders` (paths without scheme). By SQL where the metastore's own
+    /// database may be read, else table by table.
     pub fn locations(
         &self,
         databases: &[&str],
+        folders: &[String],
+    ) -> BoxStream<'static, Result<Location, Error>> {
+        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
+        match self.0.config.backing.clone() {
+            None => self.locations_by_table(databases).boxed(),
+            Some(backing) => {
+                let (this, folders) = (self.clone(), folders.to_owned());
+                stream::once(async move {
+                    let uuid = this.uuid().await?;
+                    let mut found = backing.locations(&uuid, &folders).await?;
+                    found.retain(|location| databases.contains(&location.database));
+                    Ok::<_, Error>(stream::iter(found.into_iter().map(Ok)))
+                })
+                .try_flatten()
+                .boxed()
+            }
+        }
+    }
+
+    fn locations_by_table(
+        &self,
+        databases: Vec<String>,
     ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
         let concurrency = self.0.config.concurrency.max(1);
-        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
         let this = self.clone();
         stream::iter(databases)
             .map(move |database| {
@@ -271,12 +311,12 @@ impl Metastore {
         }))
     }
 
-    /// The views of `databases` whose text names one of `targets`, as `database.view`.
-    pub async fn views_naming(
-        &self,
-        databases: &[&str],
-        targets: &[&str],
-    ) -> Result<Vec<String>, Error> {
+    /// The views whose text names one of the databases `targets`, as `database.view`, each
+    /// with the one that it names.
+    pub async fn views_naming(&self, targets: &[&str]) -> Result<Vec<(String, String)>, Error> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
         let kinds = ["VIRTUAL_VIEW", "MATERIALIZED_VIEW"]
             .map(str::to_owned)
             .to_vec();
@@ -287,20 +327,18 @@ impl Metastore {
             .await?;
         let mut by_database: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for meta in metas {
-            if databases.contains(&meta.db_name.as_str()) {
-                by_database
-                    .entry(meta.db_name)
-                    .or_default()
-                    .push(meta.table_name);
-            }
+            by_database
+                .entry(meta.db_name)
+                .or_default()
+                .push(meta.table_name);
         }
         let mut found = Vec::new();
         for (database, names) in by_database {
             for view in self.tables(&database, &names).await? {
                 let text = view.view.unwrap_or_default();
-                if targets.iter().any(|target| names_database(&text, target)) {
-                    found.push(format!("{database}.{}", view.name));
-                }
+                let named = targets.iter().filter(|name| names_database(&text, name));
+                let id = format!("{database}.{}", view.name);
+                found.extend(named.map(|name| (id.clone(), (*name).to_owned())));
             }
         }
         Ok(found)
@@ -343,9 +381,10 @@ mod tests {
             user: "hdfs".into(),
             deadline: Duration::from_secs(1),
             concurrency: 1,
+            backing: None,
         });
         for name in ["", "a\"b", "a'b", "a\\b", "a\nb"] {
-            let refused = metastore.tables_owned_by("db", name).await;
+            let refused = metastore.tables_owned_by("db", &["elvis", name]).await;
             assert!(
                 matches!(refused, Err(Error::Unsearchable { .. })),
                 "{name:?}"

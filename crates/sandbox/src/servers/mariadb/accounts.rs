@@ -12,7 +12,7 @@ use crate::files;
 /// Who copies Superset's database.
 pub(crate) const DBSYNC: &str = "dbsync";
 /// Who reads the metastore's tables.
-const METASTORE_READER: &str = "metastore_reader";
+pub(crate) const METASTORE_READER: &str = "metastore_reader";
 /// Who reads the replica of production.
 pub(crate) const RESEARCH: &str = "research";
 /// Who reads the cloud replica; users of the cloud's tools are named so.

@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub(crate) use accounts::{CLOUD_USER, DBSYNC, RESEARCH, make_account, password, password_file};
+pub(crate) use accounts::{
+    CLOUD_USER, DBSYNC, METASTORE_READER, RESEARCH, make_account, password, password_file,
+};
 
 use super::{Ports, tls};
 use crate::cache::Cache;

@@ -7,7 +7,7 @@ mod unexpected;
 
 pub(super) use checkout::checkout;
 pub(super) use hdfs::{allowlist, identity};
-pub(super) use replicas::replicas;
+pub(super) use replicas::{identities, replicas};
 pub(super) use unexpected::unexpected;
 
 use crate::engine::{Failure, Gap};

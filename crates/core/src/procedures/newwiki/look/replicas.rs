@@ -9,6 +9,7 @@ use futures::stream::{self, StreamExt};
 use mysql_async::{Params, Value};
 
 use crate::engine::{Cx, Failure, Gap};
+use crate::procedures::Identities;
 use crate::procedures::newwiki::Passwords;
 use crate::procedures::newwiki::inventory::{Readiness, Replicas};
 use crate::procedures::newwiki::names::Name;
@@ -25,8 +26,10 @@ const NAMES: usize = 500;
 
 /// A place of a section's replica, or why it is not known.
 type Places = BTreeMap<String, Result<Place, String>>;
-/// What one server said of its databases, or why it said nothing.
-type Said = Result<BTreeMap<String, BTreeSet<String>>, String>;
+/// What one server said of its databases and of itself, or why it said nothing.
+type Said = Result<(Tables, String), String>;
+/// The tables of databases.
+type Tables = BTreeMap<String, BTreeSet<String>>;
 
 /// One of the two.
 #[derive(Clone, Copy)]
@@ -38,6 +41,20 @@ struct Side<'a> {
     password: Option<&'a Secret>,
 }
 
+/// What the replicas said.
+#[derive(Default)]
+pub(in super::super) struct Asked {
+    /// By the wikis' names.
+    pub(in super::super) ready: BTreeMap<String, Replicas>,
+    /// The identities of the servers, by side and section.
+    pub(in super::super) world: BTreeMap<String, String>,
+    /// What could not be asked.
+    pub(in super::super) gaps: Vec<Gap>,
+}
+
+/// Stands between side and section in the name of a server in the world.
+const OF: &str = " replica of ";
+
 /// Asks about the wikis, whose sections are given. What could not be asked is a gap, and
 /// [`Readiness::Unknown`].
 pub(in super::super) async fn replicas(
@@ -45,44 +62,29 @@ pub(in super::super) async fn replicas(
     policy: &Policy,
     passwords: &Passwords,
     cx: &Cx,
-) -> (BTreeMap<String, Replicas>, Vec<Gap>) {
-    let mut gaps = Vec::new();
+) -> Asked {
+    let mut asked = Asked::default();
     if wikis.is_empty() {
-        return (BTreeMap::new(), gaps);
+        return asked;
     }
     let dns = resolver(policy);
-    let sections: BTreeSet<&String> = wikis.values().collect();
+    let sections: BTreeSet<&str> = wikis.values().map(String::as_str).collect();
     let places = places(&sections, policy, dns.as_ref()).await;
-    let mut ask = |title, ending, replica: &'_ Option<Replica>, password| {
-        let side = replica.clone();
-        if side.is_none() {
-            gaps.push(Gap {
+    let mut found = Vec::new();
+    for (title, side) in sides(policy, passwords) {
+        let Some(side) = side else {
+            asked.gaps.push(Gap {
                 place: format!("{title} replica"),
                 why: format!("newwiki.{title} is not configured"),
                 lane: None,
             });
-        }
-        (title, ending, side, password)
-    };
-    let sides = [
-        ask("production", "", &policy.production, &passwords.production),
-        ask("cloud", "_p", &policy.cloud, &passwords.cloud),
-    ];
-    let mut found = Vec::new();
-    for (title, ending, replica, password) in &sides {
-        let Some(replica) = replica else {
             found.push(BTreeMap::new());
             continue;
         };
-        let side = Side {
-            title,
-            ending,
-            replica,
-            password: password.as_ref(),
-        };
-        let (ready, missed) = side.ask(wikis, policy, &places, dns.as_ref(), cx).await;
+        let (ready, world, missed) = side.ask(wikis, policy, &places, dns.as_ref(), cx).await;
         found.push(ready);
-        gaps.extend(missed);
+        asked.world.extend(world);
+        asked.gaps.extend(missed);
     }
     let [production, cloud] = [0, 1].map(|side| {
         let found = &found[side];
@@ -96,7 +98,76 @@ pub(in super::super) async fn replicas(
         };
         (name.to_string(), both)
     });
-    (all.collect(), gaps)
+    asked.ready = all.collect();
+    asked
+}
+
+/// Asks the servers among `names` (of systems of a world) again who they are.
+pub(in super::super) async fn identities(
+    names: impl Iterator<Item = &str>,
+    policy: &Policy,
+    passwords: &Passwords,
+) -> Identities {
+    let names: Vec<(&str, &str, &str)> = names
+        .filter_map(|name| {
+            let (title, section) = name.split_once(OF)?;
+            Some((name, title, section))
+        })
+        .collect();
+    let sections: BTreeSet<&str> = names.iter().map(|&(_, _, section)| section).collect();
+    let dns = resolver(policy);
+    let places = places(&sections, policy, dns.as_ref()).await;
+    let sides = sides(policy, passwords);
+    let mut servers: BTreeMap<(&str, Place), Result<String, String>> = BTreeMap::new();
+    let (mut known, mut gaps) = (BTreeMap::new(), Vec::new());
+    for (name, title, section) in names {
+        let side = sides.iter().find(|(other, _)| *other == title);
+        let Some(side) = side.and_then(|(_, side)| *side) else {
+            continue;
+        };
+        let said = match side.place(section, &places) {
+            Err(fault) => Err(fault),
+            Ok(place) => {
+                let server = (title, place);
+                if !servers.contains_key(&server) {
+                    let said = side.identity(&server.1, dns.as_ref()).await;
+                    servers.insert(server.clone(), said);
+                }
+                servers[&server].clone()
+            }
+        };
+        match said {
+            Ok(identity) => {
+                known.insert(name.to_owned(), identity);
+            }
+            Err(why) => gaps.push(Gap {
+                place: name.to_owned(),
+                why,
+                lane: None,
+            }),
+        }
+    }
+    (known, gaps)
+}
+
+/// The two, as far as they are configured.
+fn sides<'a>(
+    policy: &'a Policy,
+    passwords: &'a Passwords,
+) -> [(&'static str, Option<Side<'a>>); 2] {
+    let side = |title, ending, replica: &'a Option<Replica>, password: &'a Option<Secret>| {
+        let side = replica.as_ref().map(|replica| Side {
+            title,
+            ending,
+            replica,
+            password: password.as_ref(),
+        });
+        (title, side)
+    };
+    [
+        side("production", "", &policy.production, &passwords.production),
+        side("cloud", "_p", &policy.cloud, &passwords.cloud),
+    ]
 }
 
 /// The name servers' client; `None` where places are not looked up. The error is for later:
@@ -125,7 +196,7 @@ fn told(failure: &Failure) -> String {
 
 /// Where the sections' replicas are.
 async fn places(
-    sections: &BTreeSet<&String>,
+    sections: &BTreeSet<&str>,
     policy: &Policy,
     dns: Option<&Result<Dns, String>>,
 ) -> Places {
@@ -154,7 +225,7 @@ async fn places(
             },
             _ => Err("neither newwiki.dns nor newwiki.section_ports is configured".to_owned()),
         };
-        places.insert(section.clone(), place);
+        places.insert(section.to_owned(), place);
     }
     places
 }
@@ -205,7 +276,11 @@ impl Side<'_> {
         places: &Places,
         dns: Option<&Result<Dns, String>>,
         cx: &Cx,
-    ) -> (BTreeMap<Name, Readiness>, Vec<Gap>) {
+    ) -> (
+        BTreeMap<Name, Readiness>,
+        BTreeMap<String, String>,
+        Vec<Gap>,
+    ) {
         let mut servers: BTreeMap<Place, Vec<Name>> = BTreeMap::new();
         let mut faults: BTreeSet<String> = BTreeSet::new();
         for (name, section) in wikis {
@@ -217,7 +292,7 @@ impl Side<'_> {
             }
         }
         let mut gaps: Vec<Gap> = faults.into_iter().map(|why| self.gap("", why)).collect();
-        let mut ready = BTreeMap::new();
+        let (mut ready, mut world) = (BTreeMap::new(), BTreeMap::new());
         let total = wikis.len() as u64;
         let progress = cx.for_step(self.title);
         let mut asked = stream::iter(servers)
@@ -232,8 +307,10 @@ impl Side<'_> {
             .buffer_unordered(SERVERS);
         while let Some((place, names, said)) = asked.next().await {
             match said {
-                Ok(tables) => {
+                Ok((tables, identity)) => {
                     for name in names {
+                        let section = wikis.get(&name).map(String::as_str).unwrap_or_default();
+                        world.insert(format!("{}{OF}{section}", self.title), identity.clone());
                         let database = format!("{name}{}", self.ending);
                         let is = readiness(tables.get(&database), &policy.core_tables);
                         ready.insert(name, is);
@@ -246,7 +323,7 @@ impl Side<'_> {
             }
             progress.progress(ready.len() as u64, Some(total), "wikis");
         }
-        (ready, gaps)
+        (ready, world, gaps)
     }
 
     fn gap(self, place: &str, why: String) -> Gap {
@@ -257,13 +334,37 @@ impl Side<'_> {
         }
     }
 
-    /// What tables these databases of a server have; one that is not there has no entry.
+    /// What tables these databases of a server have, one that is not there having no entry;
+    /// and which server it is.
     async fn server(
         self,
         place: &Place,
         databases: &[String],
         dns: Option<&Result<Dns, String>>,
     ) -> Said {
+        let server = self.at(place, dns).await?;
+        let asked = async {
+            let mut connection = server.connect().await?;
+            let tables = tables(&mut connection, databases).await;
+            let identity = connection.identity().await;
+            connection.close().await;
+            Ok::<_, sql::Error>((tables?, identity?))
+        };
+        asked.await.map_err(|error| told(&Failure::from(error)))
+    }
+
+    /// Which server it is.
+    async fn identity(
+        self,
+        place: &Place,
+        dns: Option<&Result<Dns, String>>,
+    ) -> Result<String, String> {
+        let server = self.at(place, dns).await?;
+        let identity = server.identity().await;
+        identity.map_err(|error| told(&Failure::from(error)))
+    }
+
+    async fn at(self, place: &Place, dns: Option<&Result<Dns, String>>) -> Result<Server, String> {
         let addresses = match dns {
             Some(Ok(dns)) => dns
                 .addresses(&place.host)
@@ -283,22 +384,13 @@ impl Side<'_> {
             },
             deadline: self.replica.deadline(),
         };
-        let asked = async {
-            let mut connection = Server::at(config, addresses).connect().await?;
-            let tables = tables(&mut connection, databases).await;
-            connection.close().await;
-            tables
-        };
-        asked.await.map_err(|error| told(&Failure::from(error)))
+        Ok(Server::at(config, addresses))
     }
 }
 
 /// Names are only ever parameters.
-async fn tables(
-    connection: &mut Connection,
-    databases: &[String],
-) -> Result<BTreeMap<String, BTreeSet<String>>, sql::Error> {
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+async fn tables(connection: &mut Connection, databases: &[String]) -> Result<Tables, sql::Error> {
+    let mut found = Tables::new();
     for names in databases.chunks(NAMES) {
         let marks = vec!["?"; names.len()].join(", ");
         let parameters = || Params::Positional(names.iter().map(Value::from).collect());

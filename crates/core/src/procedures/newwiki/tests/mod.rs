@@ -4,6 +4,7 @@ mod files;
 mod laws;
 mod names;
 mod plans;
+mod values;
 
 use std::path::PathBuf;
 

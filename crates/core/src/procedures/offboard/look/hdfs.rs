@@ -1,10 +1,13 @@
 //! The user's places in HDFS.
 
 use futures::TryStreamExt;
+use serde::Deserialize;
 
+use super::super::Request;
 use super::super::inventory::{Archive, Found, HdfsFindings};
 use super::super::manifest;
 use super::super::policy::Policy;
+use super::super::scope::{Place, Scope};
 use crate::actions::guard::UserName;
 use crate::actions::hdfs::Tree;
 use crate::engine::{Cx, Failure};
@@ -12,10 +15,11 @@ use crate::services::hdfs::Hdfs;
 
 pub(in super::super) async fn hdfs(
     hdfs: &Hdfs,
-    user: &UserName,
+    request: &Request,
     policy: &Policy,
     cx: &Cx,
 ) -> Result<HdfsFindings, Failure> {
+    let user = &request.user;
     let home = format!("{}/{user}", policy.homes);
     let mut found = HdfsFindings {
         archive_folder: hdfs.stat(&policy.archive).await?.is_some(),
@@ -24,14 +28,25 @@ pub(in super::super) async fn hdfs(
     if found.archive_folder {
         archives(hdfs, user, policy, &mut found).await?;
     }
+    if !request.places.has(Place::Hdfs) {
+        found.unmoved = hdfs.stat(&home).await?.map(|_| home);
+        return Ok(found);
+    }
     if let Some(tree) = Tree::look(hdfs, &home).await? {
         let newest = newest(hdfs, &tree, cx).await?;
-        let encrypted = hdfs.encrypted(&home).await?.unwrap_or_default();
-        found.encrypted = encrypted.then(|| home.clone());
         found.home = Some(Found { tree, newest });
-        found.snapshottable = hdfs.snapshottable(&home).await?;
         let reserved = format!("{home}/.opsweek");
         found.reserved = hdfs.stat(&reserved).await?.map(|_| reserved);
+    }
+    for path in &request.include {
+        let Some(tree) = Tree::look(hdfs, path).await? else {
+            found.included.push((path.clone(), None));
+            continue;
+        };
+        let newest = newest(hdfs, &tree, cx).await?;
+        found
+            .included
+            .push((path.clone(), Some(Found { tree, newest })));
     }
     let begun = found.begun().map(|archive| archive.tree.path.clone());
     for root in found.home.as_ref().map(|_| home).into_iter().chain(begun) {
@@ -126,6 +141,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
         runs: 0,
         settled,
         deletion: false,
+        closed: Scope::default(),
     };
     if !settled {
         return Ok(Some(archive));
@@ -141,9 +157,21 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
             archive.deletion |= !manifest.deleted.is_empty();
             archive.kept.extend(manifest.kept);
             archive.runs += 1;
+        } else if name.starts_with("closed") {
+            let text = hdfs.read_all(&status.path, manifest::LARGEST).await?;
+            // One that cannot be read proves nothing.
+            let closed: Closed = serde_json::from_slice(&text).unwrap_or_default();
+            archive.closed.add(&closed.places);
         }
     }
+    archive.complete |= archive.closed.covers(&Scope::all());
     Ok(Some(archive))
+}
+
+/// What a run of only some places leaves at its end.
+#[derive(Default, Deserialize)]
+struct Closed {
+    places: Scope,
 }
 
 /// Whether an archive's name is the user's: `elvis`, `elvis.20231201`, `elvis.20231201-2`.

@@ -1,12 +1,15 @@
 //! The user's databases and tables, and whoever else has files in the user's places.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 
 use super::super::inventory::{
     DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
 };
+use super::super::moving::TableMove;
 use super::super::policy::Policy;
+use super::super::shared::Shared;
 use super::hdfs::newest;
+use super::moving;
 use crate::actions::guard::{UserName, lies_in, path_fault};
 use crate::actions::hdfs::Tree;
 use crate::actions::hive::{DatabaseEvidence, TableEvidence, path_of};
@@ -14,15 +17,14 @@ use crate::engine::{Cx, Failure};
 use crate::services::hdfs::Hdfs;
 use crate::services::metastore::{Database, Kind, Metastore, Table};
 
-/// How many databases are asked about at once; the client bounds its connections itself.
-const CONCURRENCY: usize = 16;
-
 /// One look at the metastore.
 pub(in super::super) struct Hive<'a> {
     pub(in super::super) metastore: &'a Metastore,
     pub(in super::super) hdfs: Option<&'a Hdfs>,
     pub(in super::super) user: &'a UserName,
+    pub(in super::super) move_tables: &'a [TableMove],
     pub(in super::super) policy: &'a Policy,
+    pub(in super::super) shared: &'a Shared,
     pub(in super::super) cx: &'a Cx,
 }
 
@@ -31,27 +33,26 @@ impl Hive<'_> {
         &self,
         hdfs: Option<&HdfsFindings>,
     ) -> Result<HiveFindings, Failure> {
-        let names = self.metastore.databases().await?;
-        let all: Vec<Database> = stream::iter(names)
-            .map(|name| async move { self.metastore.database(&name).await })
-            .buffered(CONCURRENCY)
-            // One that was dropped since it was listed is nobody's.
-            .try_filter_map(async |database| Ok(database))
-            .try_collect()
-            .await?;
+        let all = self.shared.databases(self.metastore).await?;
         let user = self.user.as_str();
         let (own, others): (Vec<&Database>, Vec<&Database>) =
             all.iter().partition(|database| database.owner == user);
-        let home = hdfs.and_then(|hdfs| hdfs.home.as_ref());
+        let home = match hdfs {
+            Some(hdfs) => hdfs.home.as_ref().map(|home| home.tree.path.clone()),
+            // Where it would be: it was not asked for.
+            None => Some(format!("{}/{user}", self.policy.homes)),
+        };
         let mut found = HiveFindings::default();
         for database in &own {
-            found.databases.push(self.database(database, &all).await?);
+            found.databases.push(self.database(database, all).await?);
         }
-        let places: Vec<&str> = home
-            .map(|home| home.tree.path.as_str())
+        let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);
+        let places: Vec<String> = home
             .into_iter()
-            .chain(found.databases.iter().filter_map(|d| d.path.as_deref()))
+            .chain(included.map(|tree| tree.path.clone()))
+            .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
+        found.moving = moving::look(self, &mut found.databases, &own, &all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
         for database in &found.databases {
@@ -63,19 +64,30 @@ impl Hive<'_> {
             .iter()
             .map(|database| database.name.as_str())
             .collect();
-        found.tables = self.tables_elsewhere(&others).await?;
+        if let Some(tables) = self.shared.owned(self.metastore).await?.get(user) {
+            for table in tables {
+                found.tables.push(self.table(table).await?);
+            }
+        }
         // Tables that an earlier run has pointed to the archive it began.
         let begun = hdfs
             .and_then(HdfsFindings::begun)
             .map(|archive| archive.tree.path.as_str());
-        let places: Vec<String> = places.into_iter().chain(begun).map(str::to_owned).collect();
+        let begun = begun.map(str::to_owned);
+        let places: Vec<String> = places.into_iter().chain(begun).collect();
         for (database, count) in found.databases.iter_mut().zip(partitions) {
             database.partitions = count;
         }
         found.inside = self.inside(&others, &places).await?;
-        let names: Vec<&str> = own.iter().map(|database| database.name.as_str()).collect();
-        if !names.is_empty() {
-            found.views = self.metastore.views_naming(&others, &names).await?;
+        if !own.is_empty() {
+            let is_own = |name: &str| own.iter().any(|database| database.name == name);
+            let views = self.shared.views(self.metastore).await?.iter();
+            let views = views.filter(|(view, target)| {
+                let database = view.split_once('.').map_or("", |(database, _)| database);
+                is_own(target) && !is_own(database)
+            });
+            found.views = views.map(|(view, _)| view.clone()).collect();
+            found.views.dedup();
         }
         found.elsewhere = elsewhere;
         Ok(found)
@@ -173,7 +185,7 @@ impl Hive<'_> {
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
-        places: &[&str],
+        places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
         let mut count = 0;
@@ -222,28 +234,6 @@ impl Hive<'_> {
         Ok((all, count))
     }
 
-    /// The user's tables in others' databases.
-    async fn tables_elsewhere(&self, databases: &[&str]) -> Result<Vec<TableFound>, Failure> {
-        let databases: Vec<String> = databases.iter().map(|&name| name.to_owned()).collect();
-        let owned: Vec<(String, Vec<String>)> = stream::iter(databases)
-            .map(|database| async move {
-                let user = self.user.as_str();
-                let names = self.metastore.tables_owned_by(&database, user).await?;
-                Ok::<_, Failure>((database, names))
-            })
-            .buffered(CONCURRENCY)
-            .try_filter(|(_, names)| std::future::ready(!names.is_empty()))
-            .try_collect()
-            .await?;
-        let mut found = Vec::new();
-        for (database, names) in owned {
-            for table in self.metastore.tables(&database, &names).await? {
-                found.push(self.table(&table).await?);
-            }
-        }
-        Ok(found)
-    }
-
     /// Tables of other databases whose files, or a partition's, are in one of `places`.
     async fn inside(&self, databases: &[&str], places: &[String]) -> Result<Vec<Inside>, Failure> {
         if places.is_empty() {
@@ -251,11 +241,14 @@ impl Hive<'_> {
         }
         let in_places = |path: &str| places.iter().any(|place| lies_in(path, place));
         let mut found: Vec<Inside> = Vec::new();
-        let mut locations = std::pin::pin!(self.metastore.locations(databases));
-        while let Some(location) = locations.try_next().await? {
+        let locations = self.shared.locations(self.metastore, self.policy).await?;
+        for location in locations {
             let Some(path) = path_of(&location.location).filter(|path| in_places(path)) else {
                 continue;
             };
+            if !databases.contains(&location.database.as_str()) {
+                continue;
+            }
             let known = found.iter_mut().find(|inside| {
                 inside.table.database == location.database && inside.table.name == location.table
             });

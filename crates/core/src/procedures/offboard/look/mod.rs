@@ -2,6 +2,10 @@
 
 mod hdfs;
 mod hive;
+mod moving;
+mod room;
 
+use super::inventory::TableFound;
 pub(super) use hdfs::{hdfs, is_archive_of, restored_from};
 pub(super) use hive::Hive;
+pub(super) use room::room;

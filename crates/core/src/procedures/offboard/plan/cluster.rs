@@ -2,12 +2,15 @@
 
 use super::{ARCHIVE, COLLECT, DROP, Planner, RECORD};
 use crate::actions::guard::lies_in;
+use crate::actions::move_table::MoveTable;
 use crate::actions::{Artefact, hdfs, hive};
 use crate::engine::Risk;
+use crate::procedures::offboard::elsewhere;
 use crate::procedures::offboard::inventory::{
     DatabaseFound, HdfsFindings, HiveFindings, Inside, TableFound,
 };
 use crate::procedures::offboard::manifest::{self, Given, Manifest};
+use crate::procedures::offboard::moving::Moving;
 use crate::services::hdfs::TreeChange;
 
 impl Planner<'_> {
@@ -24,6 +27,60 @@ impl Planner<'_> {
                     .settled;
                 self.moves.push((path.clone(), to));
             }
+        }
+        let elsewhere = self.found.hdfs.iter().flat_map(HdfsFindings::elsewhere);
+        for tree in elsewhere {
+            let name = elsewhere::name(&tree.path);
+            let to = self
+                .artefact(&format!("hive/{name}{}", self.suffix))
+                .settled;
+            self.moves.push((tree.path.clone(), to));
+        }
+    }
+
+    /// Others' tables leave first: what is recorded and moved afterwards is the user's.
+    pub(super) fn move_tables(&mut self, moving: &[Moving]) {
+        for Moving {
+            table, to, files, ..
+        } in moving
+        {
+            let action = hive::Action::MoveTable(MoveTable {
+                database: table.database.clone(),
+                table: table.name.clone(),
+                to: to.clone(),
+                files: files.clone(),
+                was: table.was.clone(),
+            });
+            let id = format!("move-table-{}", table.id());
+            self.cluster(
+                RECORD,
+                Risk::Reversible,
+                id,
+                "somebody else needs it",
+                action,
+            );
+        }
+    }
+
+    /// What lies elsewhere and was asked for goes beside the databases' folders.
+    pub(super) fn archive_elsewhere(&mut self) {
+        let trees = self.found.hdfs.iter().flat_map(HdfsFindings::elsewhere);
+        for tree in trees {
+            let Some((from, to)) = self
+                .moves
+                .iter()
+                .find(|(from, _)| *from == tree.path)
+                .cloned()
+            else {
+                continue;
+            };
+            let id = format!("move-{}", from.trim_start_matches('/'));
+            let action = hdfs::Action::Move {
+                from,
+                to,
+                was: Some(tree.clone()),
+            };
+            self.cluster(ARCHIVE, Risk::Reversible, id, "as asked", action);
         }
     }
 
@@ -138,6 +195,18 @@ impl Planner<'_> {
             hosts: collected().map(|(host, _)| host.clone()).collect(),
             recorded,
             databases,
+            included: self
+                .found
+                .hdfs
+                .iter()
+                .flat_map(HdfsFindings::elsewhere)
+                .map(|tree| tree.path.clone())
+                .collect(),
+            moved_tables: hive
+                .moving
+                .iter()
+                .map(|moving| (moving.table.id(), moving.to.clone()))
+                .collect(),
             given: hive.tables.iter().map(Given::of).collect(),
             new_owner: self.request.new_owner.as_ref().map(ToString::to_string),
             others: hive.inside.iter().flat_map(|i| i.paths.clone()).collect(),
@@ -305,10 +374,12 @@ impl Planner<'_> {
         let begun = self.found.hdfs.as_ref().and_then(HdfsFindings::begun);
         let trees = self.found.hdfs.iter().filter_map(|hdfs| hdfs.home.as_ref());
         let databases = self.found.hive.iter().flat_map(|hive| &hive.databases);
+        let elsewhere = self.found.hdfs.iter().flat_map(HdfsFindings::elsewhere);
         let paths = trees
             .chain(databases.filter_map(|database| database.data.as_ref()))
             .filter(|_| !self.deletes())
             .map(|found| &found.tree)
+            .chain(elsewhere.filter(|_| !self.deletes()))
             .chain(begun.map(|archive| &archive.tree))
             .map(|tree| tree.files + tree.folders)
             .sum();

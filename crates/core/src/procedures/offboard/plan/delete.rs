@@ -12,7 +12,7 @@ use crate::actions::{Action, hdfs, host};
 use crate::engine::{Plan, Risk};
 use crate::procedures::Refusal;
 use crate::procedures::offboard::Intent;
-use crate::procedures::offboard::inventory::Inventory;
+use crate::procedures::offboard::inventory::{HdfsFindings, Inventory};
 
 /// What the titles of these plans begin with; the path of the records follows.
 pub(super) const TITLE: &str = "delete, records in ";
@@ -74,6 +74,7 @@ pub(super) fn doomed(found: &Inventory) -> Vec<&Tree> {
         .collect();
     // A folder sorts before what lies in it.
     folders.sort_by(|a, b| a.path.cmp(&b.path));
+    folders.extend(found.hdfs.iter().flat_map(HdfsFindings::elsewhere));
     for folder in folders {
         if !trees.iter().any(|tree| lies_in(&folder.path, &tree.path)) {
             trees.push(folder);

@@ -8,10 +8,12 @@
 mod cluster;
 mod delete;
 mod hosts;
+mod quotas;
 mod refusals;
 
 use super::inventory::{HdfsFindings, Inventory, TableFound};
 use super::policy::Policy;
+use super::scope::{Place, Scope};
 use super::{Intent, Request};
 use crate::actions::{Action, Artefact, hdfs};
 use crate::engine::plan::FORMAT;
@@ -54,6 +56,10 @@ pub(super) fn plan(
     incomplete(request, found)?;
     let mut planner = Planner::new(request, policy, found);
     planner.steps()?;
+    let refusals = planner.over_quota();
+    if !refusals.is_empty() {
+        return Err(Unplanned::Refused(refusals));
+    }
     let lanes: Vec<&str> = planner
         .steps
         .iter()
@@ -87,7 +93,9 @@ pub(super) fn plan(
         safety: policy.digest(),
         world: found.world.clone(),
         coverage,
+        unasked: request.places.unasked(),
         notes: planner.notes,
+        pace: None,
         waves: if request.intent == Intent::Delete {
             delete::WAVES
         } else {
@@ -231,7 +239,17 @@ impl<'a> Planner<'a> {
             let why = "a run that moved nothing left it";
             self.cluster(RECORD, Risk::Reversible, id, why, action);
         }
-        if self.begun
+        let places = &self.request.places;
+        let begun = self.found.hdfs.as_ref().and_then(HdfsFindings::begun);
+        let goes_on = begun.is_some_and(|archive| !archive.closed.covers(places));
+        self.move_tables(&hive.moving);
+        let included = self
+            .found
+            .hdfs
+            .as_ref()
+            .is_some_and(|hdfs| hdfs.elsewhere().next().is_some());
+        if goes_on
+            || included
             || home.is_some()
             || !hive.databases.is_empty()
             || !hive.tables.is_empty()
@@ -243,10 +261,14 @@ impl<'a> Planner<'a> {
             self.record(&hive);
             self.archive_home();
             self.archive_databases(&hive.databases);
+            self.archive_elsewhere();
             if !self.deletes() {
                 self.relocate(&hive.inside);
             }
-            self.own_archive(&hive.inside);
+            // Without the metastore it is not known which of it belongs to others' tables.
+            if places.has(Place::Hive) {
+                self.own_archive(&hive.inside);
+            }
             self.give(&hive.tables, &new_owner);
         }
         for host in &hosts {
@@ -285,8 +307,15 @@ impl<'a> Planner<'a> {
     }
 
     fn close(&mut self) {
-        let done = serde_json::json!({ "complete": true, "user": self.found.user });
-        let path = self.artefact("complete.json").settled;
+        let (user, places) = (&self.found.user, &self.request.places);
+        let (name, done) = if *places == Scope::all() {
+            let done = serde_json::json!({ "complete": true, "user": user });
+            ("complete.json".to_owned(), done)
+        } else {
+            let done = serde_json::json!({ "places": places, "user": user });
+            (self.numbered("closed", ".json"), done)
+        };
+        let path = self.artefact(&name).settled;
         let action = hdfs::Action::Put {
             to: Artefact {
                 staged: path.clone(),

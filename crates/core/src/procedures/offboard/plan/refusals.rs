@@ -4,9 +4,10 @@ use super::CLUSTER;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
 use crate::procedures::offboard::inventory::{
-    Account, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
+    Account, Archive, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
 };
 use crate::procedures::offboard::policy::Policy;
+use crate::procedures::offboard::scope::Place;
 use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
@@ -69,10 +70,17 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             );
         }
         if let Some(path) = hdfs.encrypted.as_ref().filter(|_| !request.skip_trash) {
-            refuse(
-                format!("{path} is in an encryption zone: it cannot be renamed out of it"),
-                "copy what is worth keeping out of the zone, then --delete --skip-trash",
-            );
+            if *path == policy.archive {
+                refuse(
+                    format!("{path} is in an encryption zone: nothing can be renamed into it"),
+                    "set offboard.archive to a folder outside of zones",
+                );
+            } else {
+                refuse(
+                    format!("{path} is in an encryption zone: it cannot be renamed out of it"),
+                    "copy what is worth keeping out of the zone, then --delete --skip-trash",
+                );
+            }
         }
         if let Some(path) = hdfs.reserved.as_ref().filter(|_| !deletes) {
             refuse(
@@ -80,10 +88,35 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                 "it is no part of this tool's: rename it",
             );
         }
+        for (path, there) in &hdfs.included {
+            match there {
+                None => refuse(
+                    format!("there is no {path}"),
+                    "--include names what is there",
+                ),
+                Some(there) if there.tree.owner != user.as_str() => refuse(
+                    format!("{path} belongs to {}, not to {user}", there.tree.owner),
+                    "leave it to its owner: --include is for the user's own data",
+                ),
+                Some(_) => {}
+            }
+        }
         for records in &hdfs.restoring {
             refuse(
                 format!("{user} is being restored: {records}"),
                 "finish that first: offboard USER --restore",
+            );
+        }
+        let moved = |archive: &Archive| archive.closed.has(Place::Hdfs);
+        if let Some(home) = hdfs.unmoved.as_ref().filter(|_| !deletes)
+            && !hdfs.begun().is_some_and(moved)
+        {
+            refuse(
+                format!(
+                    "{home} is there, and nothing proves that it was archived: hosts follow it"
+                ),
+                "where HDFS and the metastore are reached, first: \
+                 offboard USER --archive --places hdfs,hive",
             );
         }
         if let Some(archive) = hdfs.begun() {
@@ -111,6 +144,23 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                     "move the new home away, let the archive be completed, and move it back",
                 );
             }
+        }
+    }
+    for asked in &request.move_tables {
+        let mut moving = found.hive.iter().flat_map(|hive| &hive.moving);
+        let here = moving.find(|moving| moving.table.id() == asked.id());
+        let fault = match here {
+            Some(moving) => match (&moving.fault, guard.database(&asked.to)) {
+                (None, Err(error)) => Some(error.to_string()),
+                (fault, _) => fault.clone(),
+            },
+            None => Some(format!("no database of {user} has such a table")),
+        };
+        if let Some(fault) = fault {
+            refuse(
+                format!("--move-table {}={}: {fault}", asked.id(), asked.to),
+                "choose another table or database, or let its owner move it",
+            );
         }
     }
     if let Some(hive) = &found.hive {
@@ -176,7 +226,7 @@ fn database_refusals(
                 "database {name} holds others' tables: {}",
                 others.join(", ")
             ),
-            "move them to another database, or give them to the user, first",
+            "--move-table TABLE=DATABASE moves one, its owner keeps it; or give them to the user",
         );
     }
     if let Some(why) = &database.shared {

@@ -8,6 +8,7 @@ use super::super::discover::{gap, identities};
 use super::super::inventory::{Account, Inventory};
 use super::super::manifest::{self, Manifest};
 use super::super::policy::Policy;
+use super::super::scope::Place;
 use super::super::{Request, look};
 use super::{Back, Findings, GivenBack, Source, Trashed, hosts};
 use crate::actions::guard::lies_in;
@@ -55,6 +56,7 @@ pub(in super::super) async fn discover(
         now,
         account: Account::Unlisted,
         applications: Vec::new(),
+        places: request.places.clone(),
         hdfs: None,
         hive: None,
         hosts: BTreeMap::new(),
@@ -103,7 +105,8 @@ impl Look<'_> {
             ..Source::default()
         };
         self.manifests(hdfs, &mut source).await?;
-        if source.faults.is_empty() {
+        let places = &self.request.places;
+        if source.faults.is_empty() && places.has(Place::Hdfs) {
             self.moves(hdfs, &mut source).await?;
             self.trash(hdfs, &mut source).await?;
             match &self.world.metastore {
@@ -115,6 +118,8 @@ impl Look<'_> {
                 }
                 None => source.notes.push("no metastore is configured".to_owned()),
             }
+        }
+        if source.faults.is_empty() && places.has(Place::Hosts) {
             let (world, cx) = (self.world, self.cx);
             gaps.extend(hosts::look(self.request, self.policy, world, cx, &mut source).await?);
         }
@@ -340,6 +345,7 @@ impl Look<'_> {
                     files: u64::from(!line.folder),
                     folders: u64::from(line.folder),
                     bytes: line.len,
+                    leaves: Vec::new(),
                 };
                 parts.insert(line.path, (tree, line.modified));
             } else if let Some((tree, _)) = parts.get_mut(part) {
@@ -456,8 +462,9 @@ impl Look<'_> {
     async fn inside(&self, metastore: &Metastore, source: &mut Source) -> Result<(), Failure> {
         let names = metastore.databases().await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let places = [source.archive.clone()];
         let mut tables = BTreeSet::new();
-        let mut locations = std::pin::pin!(metastore.locations(&names));
+        let mut locations = metastore.locations(&names, &places);
         while let Some(location) = locations.try_next().await? {
             let in_archive = path_of(&location.location).is_some_and(|path| {
                 lies_in(path, &source.archive) && source.origin(path).is_some()

@@ -142,7 +142,7 @@ struct Look<'a> {
 impl Look<'_> {
     async fn look(&self, names: &[String], linger: bool) -> Result<HostBack, Failure> {
         let (request, policy) = (self.request, self.policy);
-        let now = look_at(self.fleet, self.host, request, policy, self.cx).await?;
+        let now = look_at(self.fleet, self.host, &request.user, policy, self.cx).await?;
         let mut back = HostBack {
             linger: linger && !now.linger,
             ..HostBack::default()

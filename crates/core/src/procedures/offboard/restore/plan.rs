@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::super::inventory::Inventory;
 use super::super::policy::Policy;
+use super::super::scope::{Place, Scope};
 use super::{Findings, Source};
 use crate::actions::guard::lies_in;
 use crate::actions::restore::attributes::Attributes;
@@ -52,6 +53,7 @@ pub(in super::super) fn plan(
         steps: Vec::new(),
         notes: Vec::new(),
         coverage: inventory.gaps.clone(),
+        places: &inventory.places,
     };
     if let Some(source) = &found.source {
         planner.source(source);
@@ -83,7 +85,9 @@ pub(in super::super) fn plan(
         safety: policy.digest(),
         world: inventory.world.clone(),
         coverage: planner.coverage,
+        unasked: inventory.places.unasked(),
         notes: planner.notes,
+        pace: None,
         waves: [
             ("set the records aside", false),
             ("put back", true),
@@ -181,6 +185,7 @@ struct Planner<'a> {
     steps: Vec<Step<Action>>,
     notes: Vec<String>,
     coverage: Vec<Gap>,
+    places: &'a Scope,
 }
 
 impl Planner<'_> {
@@ -213,11 +218,13 @@ impl Planner<'_> {
             self.notes
                 .push(format!("{path} is no longer in the trash: it stays lost"));
         }
-        self.aside(source);
-        self.moves(source);
-        self.relocate(source);
-        self.hive(source);
-        self.attributes(source);
+        if self.places.has(Place::Hdfs) {
+            self.aside(source);
+            self.moves(source);
+            self.relocate(source);
+            self.hive(source);
+            self.attributes(source);
+        }
         for (name, back) in &source.hosts {
             self.host(name, back);
         }
@@ -445,10 +452,14 @@ impl Planner<'_> {
 
     /// The records go only when nothing is left that they are needed for.
     fn close(&mut self, source: &Source) {
-        if !self.coverage.is_empty() {
-            self.notes.push(format!(
-                "the records stay in {} until nothing is missing: restore again then",
+        if !self.coverage.is_empty() || *self.places != Scope::all() {
+            let records = if self.places.has(Place::Hdfs) {
                 source.settled()
+            } else {
+                source.records.clone()
+            };
+            self.notes.push(format!(
+                "the records stay in {records} until a restore sees all places and nothing is missing"
             ));
             return;
         }

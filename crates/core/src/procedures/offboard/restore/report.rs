@@ -1,6 +1,7 @@
 //! What an archive holds that is not back, as a table.
 
 use super::super::inventory::Inventory;
+use super::super::manifest::Manifest;
 use super::{Findings, Source};
 use crate::actions::hdfs::Tree;
 use crate::engine::Gap;
@@ -67,8 +68,11 @@ fn of(source: &Source, rows: &mut Vec<Vec<String>>, notes: &mut Vec<String>) {
             .to_vec()
     };
     for back in &source.moves {
+        let elsewhere = |(_, run): &(String, Manifest)| run.included.contains(&back.to);
         let what = if back.from == source.archive {
             "home"
+        } else if source.runs.iter().any(elsewhere) {
+            "data elsewhere"
         } else {
             "a database's folder"
         };

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::inventory::{Account, Inventory};
 use super::super::manifest::{self, Given, Manifest};
 use super::super::policy::Policy;
+use super::super::scope::Scope;
 use super::super::{Intent, Offboard, Request};
 use super::*;
 use crate::actions::guard::{UserName, lies_in};
@@ -31,6 +32,7 @@ fn tree(path: &str) -> Tree {
         files: 10,
         folders: 3,
         bytes: 2048,
+        leaves: Vec::new(),
     }
 }
 
@@ -153,6 +155,7 @@ fn inventory(found: Findings) -> Inventory {
         now: 1_700_000_000,
         account: Account::Unlisted,
         applications: Vec::new(),
+        places: Scope::all(),
         hdfs: None,
         hive: None,
         hosts: BTreeMap::new(),

@@ -1,6 +1,8 @@
 //! A world of named cells, its actions, and the laws of the loop over all of them.
 
-use std::collections::{BTreeMap, HashSet};
+mod pace;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,8 +16,10 @@ use super::act::{Act, Cx, Failure, State};
 use super::confirm::{Approved, Ask, Declined, Question};
 use super::journal::{self, Header, Journal, JournalError, Sink};
 use super::lint::lint;
+use super::pace::Pace;
 use super::plan::{FORMAT, Gap, Plan, Risk, Step, Wave};
 use super::run::{Outcome, Outcomes, apply, check};
+use pace::pace;
 
 type Cells = BTreeMap<String, u32>;
 
@@ -231,7 +235,9 @@ fn plan(cells: &Cells) -> Plan<Toy> {
         safety: String::new(),
         world: BTreeMap::new(),
         coverage: Vec::new(),
+        unasked: Vec::new(),
         notes: Vec::new(),
+        pace: None,
         waves: [("move", false), ("copy", false), ("destroy", true)]
             .map(|(name, gate)| Wave {
                 name: name.into(),
@@ -440,7 +446,8 @@ fn a_no_is_a_no() {
 fn every_change_of_a_plan_changes_its_hash() {
     let (_, plan) = sample();
     let mut seen = HashSet::from([plan.hash().unwrap()]);
-    let changes: [fn(&mut Plan<Toy>); 6] = [
+    let changes: [fn(&mut Plan<Toy>); 7] = [
+        |p| p.pace = Some(pace(1, 90)),
         |p| p.steps.truncate(1),
         |p| p.steps.swap(0, 2),
         |p| p.subject.push('2'),
@@ -459,7 +466,20 @@ fn every_change_of_a_plan_changes_its_hash() {
 #[test]
 fn lint_refuses() {
     type Break = fn(&mut Plan<Toy>);
-    let faults: [(&str, Break); 8] = [
+    let faults: [(&str, Break); 11] = [
+        ("a batch of 0 lanes", |p| {
+            p.pace = Some(Pace {
+                lanes: BTreeSet::new(),
+                ..pace(0, 9)
+            });
+        }),
+        ("101% of the lanes", |p| {
+            p.pace = Some(Pace {
+                lanes: BTreeSet::new(),
+                ..pace(1, 101)
+            });
+        }),
+        ("c is paced and has no step", |p| p.pace = Some(pace(1, 9))),
         ("format 2 is not 1", |p| p.format = 2),
         ("two steps have the id move a.0", |p| {
             p.steps[2].id = p.steps[0].id.clone();

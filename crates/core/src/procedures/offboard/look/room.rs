@@ -1,0 +1,91 @@
+//! What keeps trees from going where they are to go.
+
+use super::super::Intent;
+use super::super::inventory::{HdfsFindings, HiveFindings, Limit, Quota, Weight};
+use super::super::policy::Policy;
+use crate::actions::guard::lies_in;
+use crate::engine::Failure;
+use crate::services::hdfs::Hdfs;
+
+/// Fills in what keeps trees from going where they are to go: snapshots, encryption zones, quotas.
+pub(in super::super) async fn room(
+    hdfs: &Hdfs,
+    intent: Intent,
+    policy: &Policy,
+    found: &mut HdfsFindings,
+    hive: Option<&HiveFindings>,
+) -> Result<(), Failure> {
+    let home = found.home.iter().map(|home| &home.tree.path);
+    let databases = hive.into_iter().flat_map(|hive| &hive.databases);
+    let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
+    let elsewhere = found.elsewhere().map(|tree| &tree.path);
+    let trees: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
+    if !trees.is_empty() {
+        let all = hdfs.snapshottable("/").await?.into_iter();
+        let in_the_way = |folder: &String| trees.iter().any(|tree| lies_in(folder, tree));
+        found.snapshottable = all.filter(in_the_way).collect();
+    }
+    // The trash is in none.
+    let zone =
+        intent != Intent::Delete && hdfs.encrypted(&policy.archive).await?.unwrap_or_default();
+    for tree in &trees {
+        // In a zone both may be in the same: the NameNode knows.
+        let encrypted = hdfs.encrypted(tree).await?.unwrap_or_default();
+        if encrypted != zone {
+            found.encrypted = Some(if encrypted { tree } else { &policy.archive }.clone());
+            break;
+        }
+    }
+    if intent == Intent::Look {
+        return Ok(());
+    }
+    quotas(hdfs, policy, found, &trees).await
+}
+
+/// The quotas of the archives' folder and of the folders it lies in, below the allowed roots; with
+/// any, the weight of each tree that may go there. A root and what is above it is not asked:
+/// without a quota there the `NameNode` would count everything.
+async fn quotas(
+    hdfs: &Hdfs,
+    policy: &Policy,
+    found: &mut HdfsFindings,
+    trees: &[String],
+) -> Result<(), Failure> {
+    let mut folder = policy.archive.as_str();
+    while policy.guard().hdfs(folder).is_ok() {
+        if let Some(summary) = hdfs.summary(folder).await? {
+            let names = summary.files + summary.folders;
+            let space = summary.bytes_replicated;
+            let limits = [
+                (Limit::Names, summary.quota, names),
+                (Limit::Space, summary.space_quota, space),
+            ];
+            let limits = limits.into_iter().filter_map(|(what, limit, used)| {
+                Some(Quota {
+                    folder: folder.to_owned(),
+                    what,
+                    limit: limit?,
+                    used,
+                })
+            });
+            found.quotas.extend(limits);
+        }
+        let Some((parent, _)) = folder.rsplit_once('/') else {
+            break;
+        };
+        folder = parent;
+    }
+    if found.quotas.is_empty() {
+        return Ok(());
+    }
+    for path in trees {
+        if let Some(summary) = hdfs.summary(path).await? {
+            let weight = Weight {
+                names: summary.files + summary.folders,
+                space: summary.bytes_replicated,
+            };
+            found.weights.insert(path.clone(), weight);
+        }
+    }
+    Ok(())
+}

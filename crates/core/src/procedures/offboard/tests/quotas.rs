@@ -1,0 +1,76 @@
+//! An archive that does not fit where it would go.
+
+use super::*;
+use crate::procedures::offboard::inventory::{Limit, Quota, Weight};
+
+const HOME: &str = "/user/elvis";
+const DATABASE: &str = "/user/hive/warehouse/elvis.db";
+
+/// Refusals where `folder` has this much room, and both trees weigh 100 names and 1 MiB.
+fn refused(folder: &str, what: Limit, room: u64) -> Vec<String> {
+    let mut found = everything();
+    let hdfs = found.hdfs.as_mut().unwrap();
+    hdfs.quotas.push(Quota {
+        folder: folder.into(),
+        what,
+        limit: 500 + room,
+        used: 500,
+    });
+    let weight = Weight {
+        names: 100,
+        space: 1 << 20,
+    };
+    hdfs.weights = [HOME, DATABASE]
+        .map(|path| (path.to_owned(), weight))
+        .into();
+    match planned(archive(), &found) {
+        Ok(_) => Vec::new(),
+        Err(Unplanned::Refused(all)) => all
+            .into_iter()
+            .map(|r| format!("{}; {}", r.what, r.hint))
+            .collect(),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_archive_that_breaks_a_quota_is_refused_with_all_numbers() {
+    // Three folders of records, three records, complete.json, and two files for each of two hosts.
+    let need = 200 + 3 + 3 + 1 + 4;
+    let folder = "/wmf/data/archive";
+    assert_eq!(refused(folder, Limit::Names, need), Vec::<String>::new());
+    assert_eq!(
+        refused(folder, Limit::Names, need - 1),
+        [
+            "/wmf/data/archive has a quota of 710 names, uses 500 names and would need 211 names more; \
+          make room there, or raise it: hdfs dfsadmin -setQuota 711 /wmf/data/archive"
+        ]
+    );
+    assert_eq!(refused(folder, Limit::Space, 2 << 20), Vec::<String>::new());
+    let said = refused(folder, Limit::Space, (2 << 20) - 1).concat();
+    assert!(
+        said.contains("-setSpaceQuota 2097652 /wmf/data/archive"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_lies_below_the_quota_already_needs_no_room() {
+    assert_eq!(refused("/user", Limit::Space, 0), Vec::<String>::new());
+    assert_eq!(
+        refused("/user/hive", Limit::Space, 1 << 20),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_plan_that_makes_nothing_breaks_no_quota_however_full() {
+    let mut found = nothing();
+    found.hdfs.as_mut().unwrap().quotas.push(Quota {
+        folder: "/wmf/data/archive".into(),
+        what: Limit::Names,
+        limit: 1,
+        used: 2,
+    });
+    assert_eq!(planned(archive(), &found).unwrap().steps, []);
+}

@@ -1,0 +1,206 @@
+//! Data that is not as one would like it, on the real servers.
+
+use crate::support::{
+    Ran, host_trees, in_hdfs, offboard, offboard_with, on_host, sandbox, scratch, seed, world_of,
+};
+
+const ARCHIVE: &str = "/wmf/data/archive/user";
+
+fn sql(statement: &str) -> Vec<Vec<String>> {
+    sandbox().metastore_sql(statement).unwrap()
+}
+
+fn plan(user: &str, flags: &[&str], code: i32) -> (Ran, String) {
+    let file = scratch(&format!("{user}.json"));
+    let mut command = offboard_with(&sandbox().config_path());
+    command.arg(user).args(flags).arg("--save-plan").arg(&file);
+    let planned = Ran::from(command.output().unwrap()).expect(code);
+    (planned, file.to_str().unwrap().to_owned())
+}
+
+const LEAVES: [&str; 5] = [
+    "--archive",
+    "--new-owner",
+    "analytics",
+    "--relocate",
+    "--stop-processes",
+];
+
+/// Makes the table an Iceberg table as Hive knows one, by its properties.
+fn make_iceberg(database: &str, table: &str) {
+    for (key, value) in [
+        ("table_type", "ICEBERG"),
+        (
+            "metadata_location",
+            "hdfs://nn/somewhere/metadata/00001.metadata.json",
+        ),
+    ] {
+        sql(&format!(
+            "INSERT INTO TABLE_PARAMS (TBL_ID, PARAM_KEY, PARAM_VALUE) \
+             SELECT t.TBL_ID, '{key}', '{value}' FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID \
+             WHERE d.NAME = '{database}' AND t.TBL_NAME = '{table}'"
+        ));
+    }
+}
+
+fn properties(database: &str, table: &str) -> Vec<Vec<String>> {
+    sql(&format!(
+        "SELECT p.PARAM_KEY, p.PARAM_VALUE FROM TABLE_PARAMS p JOIN TBLS t ON p.TBL_ID = t.TBL_ID \
+         JOIN DBS d ON t.DB_ID = d.DB_ID WHERE d.NAME = '{database}' AND t.TBL_NAME = '{table}' \
+         ORDER BY 1"
+    ))
+}
+
+#[test]
+fn an_iceberg_table_of_somebody_else_stays_where_its_metadata_says() {
+    let user = "elvisberg";
+    seed(user);
+    make_iceberg("azy", &format!("referrers_of_{user}"));
+    let before = world_of(user);
+    let (refused, _) = plan(user, &LEAVES, 8);
+    assert!(
+        refused
+            .stderr
+            .contains("it is an Iceberg table, whose metadata names every file"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+}
+
+#[test]
+fn an_own_iceberg_table_comes_back_as_it_was() {
+    let user = "elvisiceberg";
+    seed(user);
+    make_iceberg(user, "events");
+    let before = (sandbox().listing(user).unwrap(), properties(user, "events"));
+    assert!(
+        before
+            .1
+            .contains(&vec!["table_type".to_owned(), "ICEBERG".to_owned()])
+    );
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert_eq!(properties(user, "events"), Vec::<Vec<String>>::new());
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert_eq!(properties(user, "events"), before.1);
+    assert!(in_hdfs(&format!(
+        "/user/hive/warehouse/{user}.db/events/part-00000.tsv"
+    )));
+}
+
+#[test]
+fn partitions_alone_in_the_home_follow_it_and_their_table_stays() {
+    let user = "elvisparts";
+    seed(user);
+    let table = format!("referrers_of_{user}");
+    let theirs = format!("/user/azy/{table}");
+    let made = sandbox().hdfs(None, &["dfs", "-mkdir", "-p", &theirs]);
+    assert!(made.unwrap().status.success());
+    sql(&format!(
+        "UPDATE SDS s JOIN TBLS t ON t.SD_ID = s.SD_ID JOIN DBS d ON t.DB_ID = d.DB_ID \
+         SET s.LOCATION = REPLACE(s.LOCATION, '/user/{user}/exports/referrers', '{theirs}') \
+         WHERE d.NAME = 'azy' AND t.TBL_NAME = '{table}'"
+    ));
+    let (planned, file) = plan(user, &LEAVES, 3);
+    assert!(
+        planned
+            .stdout
+            .contains(&format!("azy.{table} has files here")),
+        "{}",
+        planned.stdout
+    );
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    let table_at = sql(&format!(
+        "SELECT s.LOCATION FROM SDS s JOIN TBLS t ON t.SD_ID = s.SD_ID WHERE t.TBL_NAME = '{table}'"
+    ));
+    assert!(table_at[0][0].ends_with(&theirs), "{table_at:?}");
+    let partitions_at = sql(&format!(
+        "SELECT s.LOCATION FROM SDS s JOIN PARTITIONS p ON p.SD_ID = s.SD_ID \
+         JOIN TBLS t ON p.TBL_ID = t.TBL_ID WHERE t.TBL_NAME = '{table}'"
+    ));
+    assert!(!partitions_at.is_empty());
+    for row in partitions_at {
+        let path = row[0].find(ARCHIVE).map(|at| row[0][at..].to_owned());
+        assert!(path.is_some_and(|path| in_hdfs(&path)), "{row:?}");
+    }
+}
+
+/// Makes an empty folder an encryption zone of the user.
+fn make_zone(user: &str, path: &str) {
+    let owner = format!("{user}:analytics-privatedata-users");
+    for arguments in [
+        &["dfs", "-mkdir", "-p", path][..],
+        &[
+            "crypto",
+            "-createZone",
+            "-keyName",
+            "sandbox",
+            "-path",
+            path,
+        ],
+        &["dfs", "-chown", &owner, path],
+    ] {
+        let output = sandbox().hdfs(None, arguments).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+fn zones() -> String {
+    let output = sandbox().hdfs(None, &["crypto", "-listZones"]).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_lies_in_an_encryption_zone_is_refused_and_a_zone_below_the_home_goes_along() {
+    let user = "elviszone";
+    seed(user);
+    let zone = format!("/wmf/data/zone-of-{user}");
+    make_zone(user, &zone);
+    let inner = format!("{zone}/data");
+    let made = sandbox().hdfs(Some(user), &["dfs", "-mkdir", &inner]);
+    assert!(made.unwrap().status.success());
+    let before = world_of(user);
+    let (refused, _) = plan(user, &[&LEAVES[..], &["--include", &inner]].concat(), 8);
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("{inner} is in an encryption zone")),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+
+    let below = format!("/user/{user}/vault");
+    make_zone(user, &below);
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    let kept = format!("{ARCHIVE}/{user}/vault");
+    assert!(in_hdfs(&kept) && zones().contains(&kept), "{}", zones());
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert!(in_hdfs(&below) && zones().contains(&below), "{}", zones());
+}
+
+#[test]
+fn a_home_that_is_a_link_goes_without_what_it_points_to() {
+    let user = "elvislink";
+    seed(user);
+    let host = &sandbox().hosts()[0].name;
+    let made = on_host(
+        host,
+        &format!(
+            "mv /home/{user} /root/{user}-kept && ln -s /root/{user}-kept /home/{user} && echo made"
+        ),
+    );
+    assert_eq!(made, "made\n");
+    let (planned, file) = plan(user, &LEAVES, 3);
+    let told = format!("link to /root/{user}-kept");
+    assert!(planned.stdout.contains(&told), "{}", planned.stdout);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(!host_trees(user).contains(&format!("/home/{user}")));
+    let kept = on_host(host, &format!("find /root/{user}-kept -mindepth 1 | wc -l"));
+    assert!(kept.trim().parse::<u32>().unwrap() > 3, "{kept}");
+    offboard([user, "--restore", "--yes"]).expect(0);
+    let link = on_host(host, &format!("readlink /home/{user}"));
+    assert_eq!(link, format!("/root/{user}-kept\n"));
+}

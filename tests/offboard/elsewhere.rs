@@ -1,0 +1,155 @@
+//! `--move-table` and `--include`: what lies in other places than it should.
+
+use crate::support::{
+    Ran, databases_of, in_hdfs, listing, offboard, offboard_with, sandbox, scratch, seed, world_of,
+};
+
+const WAREHOUSE: &str = "/user/hive/warehouse";
+
+fn sql(statement: &str) -> Vec<Vec<String>> {
+    sandbox().metastore_sql(statement).unwrap()
+}
+
+/// Gives the user's partitioned table `sessions`, with its files, to azy.
+fn give_to_azy(user: &str) {
+    sql(&format!(
+        "UPDATE TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID SET t.OWNER = 'azy' \
+         WHERE d.NAME = '{user}' AND t.TBL_NAME = 'sessions'"
+    ));
+    let folder = format!("{WAREHOUSE}/{user}.db/sessions");
+    let given = sandbox().hdfs(None, &["dfs", "-chown", "-R", "azy", &folder]);
+    assert!(given.unwrap().status.success());
+}
+
+/// Database, owner, location of each table and partition of this name.
+fn located(table: &str, owner: &str) -> Vec<Vec<String>> {
+    sql(&format!(
+        "SELECT d.NAME, t.OWNER, s.LOCATION FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID \
+         JOIN SDS s ON t.SD_ID = s.SD_ID WHERE t.TBL_NAME = '{table}' AND t.OWNER = '{owner}' \
+         UNION ALL SELECT d.NAME, p.PART_NAME, s.LOCATION FROM PARTITIONS p \
+         JOIN TBLS t ON p.TBL_ID = t.TBL_ID JOIN DBS d ON t.DB_ID = d.DB_ID \
+         JOIN SDS s ON p.SD_ID = s.SD_ID WHERE t.TBL_NAME = '{table}' AND t.OWNER = '{owner}'"
+    ))
+}
+
+/// Plans with these flags, which ends with this code.
+fn plan(user: &str, flags: &[&str], code: i32) -> (Ran, String) {
+    let file = scratch(&format!("{user}.json"));
+    let mut command = offboard_with(&sandbox().config_path());
+    command
+        .arg(user)
+        .args(["--new-owner", "analytics", "--stop-processes"])
+        .args(flags)
+        .arg("--save-plan")
+        .arg(&file);
+    let planned = Ran::from(command.output().unwrap()).expect(code);
+    (planned, file.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn others_tables_move_out_and_data_elsewhere_comes_along_and_back() {
+    let user = "elvisfar";
+    seed(user);
+    give_to_azy(user);
+    let far = format!("/wmf/data/research/{user}");
+    let before = world_of(user);
+    let elsewhere = listing(&[&far]);
+    let archive = ["--archive", "--relocate", "--include", &far];
+    let (refused, _) = plan(user, &archive, 8);
+    assert!(
+        refused.stderr.contains("sessions of azy") && refused.stderr.contains("--move-table"),
+        "{}",
+        refused.stderr
+    );
+    let table = format!("{user}.sessions=shared");
+    let moved = [&archive[..], &["--move-table", &table]].concat();
+    // Its partition of 2024 lies elsewhere, in a folder that is to go.
+    let (refused, _) = plan(user, &moved, 8);
+    assert!(
+        refused.stderr.contains("outside the table's folder"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+    let clicks = format!("{far}/clicks");
+    let moved = [
+        "--archive",
+        "--relocate",
+        "--include",
+        &clicks,
+        "--move-table",
+        &table,
+    ];
+    let (_, file) = plan(user, &moved, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+
+    let there = located("sessions", "azy");
+    let at = format!("{WAREHOUSE}/shared.db/sessions");
+    assert!(there.iter().all(|row| row[0] == "shared"), "{there:?}");
+    assert!(there.iter().any(|row| row[2].ends_with(&at)), "{there:?}");
+    let month = format!("{at}/year=2025/month=1");
+    assert!(
+        there.iter().any(|row| row[2].ends_with(&month)),
+        "{there:?}"
+    );
+    let old = format!("{far}/sessions/year=2024/month=12");
+    assert!(there.iter().any(|row| row[2].ends_with(&old)), "{there:?}");
+    assert!(in_hdfs(&format!("{month}/part-00000.tsv")) && in_hdfs(&old));
+    assert_eq!(databases_of(user), Vec::<Vec<String>>::new());
+    assert!(!in_hdfs(&clicks));
+    let kept = format!(
+        "/wmf/data/archive/user/{user}/.opsweek/hive/{}.data",
+        clicks.trim_start_matches('/').replace('/', ".")
+    );
+    assert!(in_hdfs(&format!("{kept}/part-00000.tsv")));
+    offboard([user]).expect(0);
+
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert_eq!(listing(&[&far]), elsewhere);
+    let tables = sql(&format!(
+        "SELECT t.TBL_NAME FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID \
+         WHERE d.NAME = '{user}' ORDER BY 1"
+    ));
+    assert!(!tables.is_empty() && !tables.contains(&vec!["sessions".to_owned()]));
+    assert_eq!(located("sessions", "azy"), there);
+    // Others' tests of that database see it as it was.
+    sandbox()
+        .hdfs(
+            None,
+            &["dfs", "-mv", &at, &format!("/user/azy/{user}-sessions")],
+        )
+        .unwrap();
+}
+
+#[test]
+fn included_data_is_deleted_and_others_is_not_taken() {
+    let user = "elvisdistant";
+    seed(user);
+    crate::offboard::delete::clear(user);
+    let far = format!("/wmf/data/research/{user}");
+    let delete = ["--delete", "--task", "T123456", "--include", &far];
+    let mine = || {
+        sandbox()
+            .hdfs(None, &["dfs", "-chown", user, &far])
+            .unwrap()
+    };
+    sandbox()
+        .hdfs(None, &["dfs", "-chown", "azy", &far])
+        .unwrap();
+    let (refused, _) = plan(user, &delete, 8);
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("{far} belongs to azy, not to {user}")),
+        "{}",
+        refused.stderr
+    );
+    assert!(mine().status.success());
+    let (_, file) = plan(user, &delete, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(!in_hdfs(&far));
+    assert!(in_hdfs(&format!("/user/hdfs/.Trash/Current{far}/clicks")));
+    for path in ["/user/azy", "/tmp/elvis", "/wmf/data/archive/user"] {
+        plan(user, &["--archive", "--include", path], 8);
+    }
+}
