@@ -69,9 +69,9 @@ impl Bench<'_> {
     fn write_config(&self) -> Result<(), Error> {
         let dir = self.sandbox.dir();
         let usual = self.sandbox.config_path();
-        let mut text = fs::read_to_string(&usual).context("read", &usual)?;
+        let text = fs::read_to_string(&usual).context("read", &usual)?;
         let metadata = Server::Metadata.name();
-        text += &format!(
+        let profile = format!(
             "\n[db-sync.profiles.{EVERYTHING}]\n\
              source = {{ server = \"{metadata}\", database = \"{PRODUCTION}\" }}\n\
              target = {{ server = \"{metadata}\", database = \"{STAGING}\" }}\n\
@@ -82,7 +82,7 @@ impl Bench<'_> {
             key_file(dir, PRODUCTION).display(),
             key_file(dir, STAGING).display(),
         );
-        files::write(&self.config, 0o600, &text)
+        files::write(&self.config, 0o600, &(text + &profile))
     }
 
     /// Removes what the one before has left, and lets nothing of it be written any more.

@@ -74,7 +74,7 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
 /// Reads to the end, and keeps the last part.
 async fn end_of(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut from) = from else { return };
-    let mut chunk = [0; 4096];
+    let mut chunk = vec![0; 4096];
     while let Ok(read @ 1..) = from.read(&mut chunk).await {
         kept.extend_from_slice(&chunk[..read]);
         let over = kept.len().saturating_sub(KEPT);

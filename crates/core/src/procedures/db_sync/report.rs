@@ -75,12 +75,12 @@ fn side(what: &str, side: &super::inventory::Side) -> String {
         .as_ref()
         .map_or_else(String::new, |version| format!(", schema {version}"));
     // Of those beside staging it is not known.
-    let size = match side.bytes() {
+    let sized = match side.bytes() {
         0 => String::new(),
-        size => format!(", {}", bytes(size)),
+        known => format!(", {}", bytes(known)),
     };
     format!(
-        "{what}: {} on {}: {} objects{size}{alembic}; {}",
+        "{what}: {} on {}: {} objects{sized}{alembic}; {}",
         side.place,
         side.server,
         side.objects.len(),
