@@ -11,13 +11,11 @@ mod values;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use opsweek_core::services::sql::copy::{Copied, Job, Watch, copy};
-use opsweek_core::services::sql::marker::{Contents, Stage, contents};
-use opsweek_core::services::sql::rename::{Patience, cut_over, rename, swap_back};
+use opsweek_core::services::sql::marker::{Contents, contents};
 use opsweek_core::services::sql::schema::{Obstacle, Schema};
-use opsweek_core::services::sql::{Error, Lock, Server, references, snapshot};
+use opsweek_core::services::sql::{Error, Lock, Server, snapshot};
 use tokio_util::sync::CancellationToken;
 
 use server::MariaDb;
@@ -58,10 +56,10 @@ const PARENTS: &str = "
     DO NEXTVAL(numbers);";
 
 #[tokio::test]
-async fn a_copy_takes_its_place_and_goes_back() {
+async fn a_copy_goes_on_with_numbers_and_keys_and_drops_only_its_own() {
     let mariadb = MariaDb::start(&[]);
     mariadb.sql(PARENTS);
-    mariadb.sql("CREATE DATABASE staging; CREATE DATABASE previous; CREATE TABLE staging.old (a int); INSERT INTO staging.old VALUES (7)");
+    mariadb.sql("CREATE DATABASE staging; CREATE TABLE staging.old (a int); INSERT INTO staging.old VALUES (7)");
     let server = mariadb.root();
     let mut job = job(&server, "prod", "new").await;
     assert_eq!(job.schema.obstacles, []);
@@ -69,7 +67,7 @@ async fn a_copy_takes_its_place_and_goes_back() {
     let silent = Watch::silent(CancellationToken::new());
     let done = copy(&job, &silent).await.unwrap();
     assert_eq!(done.readers, 3);
-    assert!(done.held.is_some_and(|held| held < Duration::from_secs(2)));
+    assert!(done.held.is_some());
     assert_eq!(done.marker.tables["a_child"].rows, 3);
     assert!(!done.marker.tables.contains_key("log"));
     assert_eq!(mariadb.sql("SELECT COUNT(*) FROM new.log"), "0\n");
@@ -83,71 +81,12 @@ async fn a_copy_takes_its_place_and_goes_back() {
     assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (9, 77)"));
     assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (1000, 1)"));
 
-    let mut connection = server.connect().await.unwrap();
-    assert_eq!(
-        references::orphans(&mut connection, "new").await.unwrap(),
-        []
-    );
-    mariadb.sql("SET foreign_key_checks = 0; INSERT INTO new.a_child VALUES (9, 77)");
-    let orphans = references::orphans(&mut connection, "new").await.unwrap();
-    assert_eq!(
-        (orphans[0].constraint.as_str(), orphans[0].rows),
-        ("parent", 1)
-    );
-    mariadb.sql("DELETE FROM new.a_child WHERE id = 9");
-
     // A second run drops the first one's copy, and no other database.
     copy(&job, &silent).await.unwrap();
     job.database = "staging".to_owned();
     let refused = copy(&job, &silent).await.unwrap_err();
     assert!(matches!(refused, Error::NotOurs { .. }), "{refused}");
     assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
-
-    let patience = Patience {
-        tries: 2,
-        pause: Duration::from_millis(100),
-    };
-    let token = CancellationToken::new();
-    let moves = cut_over("staging", "new", "previous");
-    // Whoever reads staging in a transaction is waited for, and not for ever.
-    let mut reader = server.connect().await.unwrap();
-    reader
-        .execute("reading", "START TRANSACTION", ())
-        .await
-        .unwrap();
-    let _: Vec<i64> = reader
-        .rows("reading", "SELECT a FROM staging.old", ())
-        .await
-        .unwrap();
-    let busy = rename(&mut connection, &moves, patience, &token)
-        .await
-        .unwrap_err();
-    assert_eq!(busy.code(), Some(1205), "{busy:?}");
-    assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
-    reader.close().await;
-
-    let renamed = rename(&mut connection, &moves, patience, &token)
-        .await
-        .unwrap();
-    assert_eq!(renamed, 6);
-    assert_eq!(mariadb.sql("SELECT COUNT(*) FROM staging.a_child"), "3\n");
-    assert!(mariadb.refuses("INSERT INTO staging.a_child VALUES (9, 77)"));
-    let Contents::Copy(marker) = contents(&mut connection, "staging").await.unwrap() else {
-        panic!("the mark came along");
-    };
-    assert_eq!(
-        (marker.stage, marker.plan.as_str()),
-        (Stage::Copied, "sha256:0")
-    );
-    let moves = swap_back("staging", "new", "previous");
-    rename(&mut connection, &moves, patience, &token)
-        .await
-        .unwrap();
-    assert_eq!(mariadb.sql("SELECT a FROM staging.old"), "7\n");
-    assert_eq!(
-        contents(&mut connection, "previous").await.unwrap(),
-        Contents::Empty
-    );
 }
 
 #[tokio::test]

@@ -10,8 +10,6 @@ mod error;
 mod grants;
 mod lock;
 pub mod marker;
-pub mod references;
-pub mod rename;
 pub mod schema;
 pub mod snapshot;
 
