@@ -60,7 +60,7 @@ impl Hive<'_> {
             .chain(included.map(|tree| tree.path.clone()))
             .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
-        found.moving = moving::look(self, &mut found.databases, &own, &all, &places).await?;
+        found.moving = moving::look(self, &mut found.databases, &own, all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
         for (database, partitioned) in found.databases.iter().zip(&partitioned) {

@@ -420,7 +420,7 @@ fn a_manifest_that_is_about_something_else_is_not_believed() {
                 m,
                 "/wmf/data/archive/user/azy",
                 "wmf.data.archive.user.azy.data",
-            )
+            );
         },
         &|m| include(m, "/etc/x", "etc.x.data"),
         &|m| include(m, "/wmf/data/research/azy", far),
@@ -428,7 +428,7 @@ fn a_manifest_that_is_about_something_else_is_not_believed() {
             m.moves.push((
                 "/wmf/data/research/elvis".into(),
                 format!("{ARCHIVE}/.opsweek/hive/{far}"),
-            ))
+            ));
         },
     ];
     for (at, break_it) in cases.into_iter().enumerate() {
