@@ -22,6 +22,8 @@ impl MariaDb {
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--skip-test-db", "--user=root", &data])
             .arg("--auth-root-authentication-method=normal")
+            // Two that share one remove each other's tables.
+            .arg(format!("--tmpdir={}", dir.path().display()))
             .output()
             .expect("MariaDB is installed");
         assert!(installed.status.success(), "{installed:?}");
