@@ -76,17 +76,17 @@ fn checksums(server: &str, database: &str) -> String {
     sql(server, &format!("CHECKSUM TABLE {}", tables.join(", ")))
 }
 
-/// Events of the binary log that change production: statements that name it, and rows of its
-/// tables. `Annotate_rows` changes nothing: it quotes the statement, and the mark of a copy,
-/// written beside staging, names where it came from.
-fn events_about_production() -> usize {
+/// Events of the binary log that change a database whose name begins so: statements that name it,
+/// and rows of its tables. `Annotate_rows` changes nothing: it quotes the statement, and the mark
+/// of a copy, written beside staging, names where it came from.
+fn events_about(database: &str) -> usize {
     let logs = sql("metadata", "SHOW BINARY LOGS");
     let files = logs.lines().filter_map(|line| line.split('\t').next());
     let events = files.map(|file| {
         let events = sql("metadata", &format!("SHOW BINLOG EVENTS IN '{file}'"));
         events
             .lines()
-            .filter(|event| event.contains("superset_production"))
+            .filter(|event| event.contains(database))
             .filter(|event| !event.contains("\tAnnotate_rows\t"))
             .count()
     });
