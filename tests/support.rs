@@ -63,15 +63,20 @@ impl From<Output> for Ran {
     }
 }
 
-/// `offboard` with the given configuration, no terminal, and nothing of this process's
-/// environment that could steer it.
-pub(crate) fn offboard_with(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_offboard"));
+/// A tool with no terminal, and nothing of this process's environment that could steer it.
+pub(crate) fn tool(program: &str) -> Command {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("OPSWEEK_CONFIG", config)
         .stdin(Stdio::null());
+    command
+}
+
+/// `offboard` with the given configuration.
+pub(crate) fn offboard_with(config: &Path) -> Command {
+    let mut command = tool(env!("CARGO_BIN_EXE_offboard"));
+    command.env("OPSWEEK_CONFIG", config);
     command
 }
 

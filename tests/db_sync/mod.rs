@@ -5,12 +5,12 @@ mod refuse;
 mod sync;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use opsweek_sandbox::Size;
 
-use crate::support::{Ran, sandbox, scratch};
+use crate::support::{Ran, sandbox, scratch, tool};
 
 /// Superset's databases, one test at a time, as they are after the first start.
 fn fresh() -> MutexGuard<'static, ()> {
@@ -20,15 +20,10 @@ fn fresh() -> MutexGuard<'static, ()> {
     one
 }
 
-/// `db-sync` with the given configuration, no terminal, and nothing of this process's
-/// environment that could steer it.
+/// `db-sync` with the given configuration.
 fn command(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_db-sync"));
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("OPSWEEK_CONFIG", config)
-        .stdin(Stdio::null());
+    let mut command = tool(env!("CARGO_BIN_EXE_db-sync"));
+    command.env("OPSWEEK_CONFIG", config);
     command
 }
 

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::Ran;
+use crate::support::{Ran, tool};
 
 pub(super) const ALLOWLIST: &str = "static_data/pageview/allowlist/allowlist.tsv";
 pub(super) const GROUPED: &str = "static_data/mediawiki/grouped_wikis/grouped_wikis.csv";
@@ -90,12 +90,8 @@ impl Refinery {
 
     /// `newwiki` with a home of its own and nothing else: no configuration, no terminal.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_newwiki"));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path().join("home"))
-            .stdin(Stdio::null());
+        let mut command = tool(env!("CARGO_BIN_EXE_newwiki"));
+        command.env("HOME", self.folder.path().join("home"));
         command
     }
 

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, Once, PoisonError};
 
 use opsweek_sandbox::Refinery;
 
-use crate::support::{Ran, sandbox, scratch};
+use crate::support::{Ran, sandbox, scratch, tool};
 
 pub(crate) const ALLOWLIST: &str = "static_data/pageview/allowlist/allowlist.tsv";
 pub(crate) const GROUPED: &str = "static_data/mediawiki/grouped_wikis/grouped_wikis.csv";
@@ -118,13 +118,8 @@ impl Stage {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_newwiki"));
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("OPSWEEK_CONFIG", self.config())
-            .args(arguments)
-            .stdin(Stdio::null());
+        let mut command = tool(env!("CARGO_BIN_EXE_newwiki"));
+        command.env("OPSWEEK_CONFIG", self.config()).args(arguments);
         command
     }
 
