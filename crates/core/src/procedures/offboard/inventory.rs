@@ -257,19 +257,6 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// The places in HDFS that are the user's own: the home, and the folders of databases
-    /// that the user owns and shares with nobody.
-    pub fn own_places(&self) -> Vec<&str> {
-        let home = self.hdfs.iter().filter_map(|hdfs| hdfs.home.as_ref());
-        let databases = self.hive.iter().flat_map(|hive| &hive.databases);
-        home.map(|home| home.tree.path.as_str())
-            .chain(databases.filter_map(|database| {
-                let path = database.path.as_deref()?;
-                database.shared.is_none().then_some(path)
-            }))
-            .collect()
-    }
-
     /// Hosts on which somebody is logged in as the user.
     pub fn logins(&self) -> Vec<&str> {
         self.hosts

@@ -238,11 +238,6 @@ impl Schema {
         tables.chain(sequences).collect()
     }
 
-    /// Bytes of data and indexes of all tables, as the server estimates it.
-    pub fn bytes(&self) -> u64 {
-        self.tables.iter().map(|table| table.bytes).sum()
-    }
-
     /// The table of that name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
@@ -558,57 +553,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// The bytes of a table's largest row, or `None` when it has no rows. Reads the whole table,
-/// so only tables whose columns may hold more than `limit` bytes are asked; the others give
-/// `None` too.
-pub async fn largest_row(
-    connection: &mut Connection,
-    database: &str,
-    table: &Table,
-    limit: u64,
-) -> Result<Option<u64>, Error> {
-    let most = table
-        .columns
-        .iter()
-        .map(|column| column.octets.unwrap_or(64))
-        .fold(0, u64::saturating_add);
-    if most <= limit {
-        return Ok(None);
-    }
-    let lengths: Vec<_> = table
-        .columns
-        .iter()
-        .map(|column| {
-            format!(
-                "COALESCE(OCTET_LENGTH({}), 0)",
-                quote_identifier(&column.name)
-            )
-        })
-        .collect();
-    connection
-        .row(
-            &format!("measuring the rows of {database}.{}", table.name),
-            &format!(
-                "SELECT CAST(MAX({}) AS UNSIGNED) FROM {}",
-                lengths.join(" + "),
-                qualified(database, &table.name)
-            ),
-            (),
-        )
-        .await
-}
-
-/// The largest packet that a server takes, in bytes.
-pub async fn max_allowed_packet(connection: &mut Connection) -> Result<u64, Error> {
-    connection
-        .row(
-            "asking for max_allowed_packet",
-            "SELECT @@max_allowed_packet",
-            (),
-        )
-        .await
 }
 
 #[cfg(test)]
