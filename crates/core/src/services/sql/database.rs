@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Connection, Error, quote_identifier};
+use super::schema::{qualified, without_next_number};
+use super::{Connection, Error};
 
 /// One object of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,18 @@ pub struct ForeignKey {
     pub columns: Vec<(String, String)>,
 }
 
+/// How large a table is, as the engine estimates.
+#[derive(Default)]
+pub(super) struct Size {
+    pub(super) rows: u64,
+    /// Bytes.
+    pub(super) data: u64,
+    /// Bytes.
+    pub(super) indexes: u64,
+    /// When it was last written to, where the server still knows.
+    pub(super) written: Option<String>,
+}
+
 impl Connection {
     /// The objects of a database by name, their sizes not asked for; empty when there is no such
     /// database, or when the account may see nothing of it.
@@ -78,21 +91,35 @@ impl Connection {
     pub async fn sized_objects(&mut self, database: &str) -> Result<Vec<Object>, Error> {
         let mut objects = self.objects(database).await?;
         for object in objects.iter_mut().filter(|one| one.is_table()) {
-            let sizes: Vec<(u64, u64, Option<String>)> = self
-                .rows(
-                    &format!("asking for the size of {database}.{}", object.name),
-                    "SELECT COALESCE(TABLE_ROWS, 0), \
-                     COALESCE(DATA_LENGTH, 0) + COALESCE(INDEX_LENGTH, 0), \
-                     CAST(UPDATE_TIME AS CHAR) FROM information_schema.TABLES \
-                     WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                    (database, &object.name),
-                )
-                .await?;
-            if let Some((rows, bytes, written)) = sizes.into_iter().next() {
-                (object.rows, object.bytes, object.written) = (rows, bytes, written);
-            }
+            let size = self.size(database, &object.name).await?;
+            object.rows = size.rows;
+            object.bytes = size.data + size.indexes;
+            object.written = size.written;
         }
         Ok(objects)
+    }
+
+    /// The size of a table; of one that is gone, none. Never to be asked of a sequence, see
+    /// [`Connection::objects`].
+    pub(super) async fn size(&mut self, database: &str, table: &str) -> Result<Size, Error> {
+        let sizes: Vec<(u64, u64, u64, Option<String>)> = self
+            .rows(
+                &format!("asking for the size of {database}.{table}"),
+                "SELECT COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH, 0), \
+                 COALESCE(INDEX_LENGTH, 0), CAST(UPDATE_TIME AS CHAR) \
+                 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                (database, table),
+            )
+            .await?;
+        let size = sizes.into_iter().next();
+        Ok(
+            size.map_or_else(Size::default, |(rows, data, indexes, written)| Size {
+                rows,
+                data,
+                indexes,
+                written,
+            }),
+        )
     }
 
     /// The foreign keys of these tables.
@@ -170,30 +197,12 @@ impl Connection {
         let (_, text): (String, String) = self
             .row(
                 &format!("the definition of {database}.{table}"),
-                &format!(
-                    "SHOW CREATE TABLE {}.{}",
-                    quote_identifier(database),
-                    quote_identifier(table)
-                ),
+                &format!("SHOW CREATE TABLE {}", qualified(database, table)),
                 (),
             )
             .await?;
-        Ok(without_counter(&text))
+        Ok(without_next_number(&text))
     }
-}
-
-/// Without ` AUTO_INCREMENT=7` in the last line, where alone the server writes it so.
-fn without_counter(definition: &str) -> String {
-    let (head, options) = match definition.rfind("\n) ") {
-        Some(at) => definition.split_at(at),
-        None => ("", definition),
-    };
-    let Some(start) = options.find(" AUTO_INCREMENT=") else {
-        return definition.to_owned();
-    };
-    let digits = &options[start + " AUTO_INCREMENT=".len()..];
-    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{head}{}{rest}", &options[..start])
 }
 
 #[cfg(test)]
@@ -205,7 +214,7 @@ mod tests {
         let with = "CREATE TABLE `t` (\n  `a` int DEFAULT ' AUTO_INCREMENT=7',\n  KEY (`a`)\n) \
                     ENGINE=InnoDB AUTO_INCREMENT=6 DEFAULT CHARSET=utf8mb4";
         let without = with.replace("=InnoDB AUTO_INCREMENT=6", "=InnoDB");
-        assert_eq!(without_counter(with), without);
-        assert_eq!(without_counter(&without), without);
+        assert_eq!(without_next_number(with), without);
+        assert_eq!(without_next_number(&without), without);
     }
 }

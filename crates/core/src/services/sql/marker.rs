@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Sum;
-use super::schema::{names, qualified};
-use super::{Connection, Error, quote_identifier};
+use super::schema::qualified;
+use super::{Connection, Error, Object, quote_identifier};
 
 /// The table that holds the mark, in the copy itself: renaming takes it along.
 pub const TABLE: &str = "opsweek_db_sync";
@@ -79,11 +79,11 @@ pub async fn contents(connection: &mut Connection, database: &str) -> Result<Con
     if found.is_empty() {
         return Ok(Contents::Absent);
     }
-    let names = names(connection, database).await?;
-    if names.is_empty() {
+    let objects = connection.objects(database).await?;
+    if objects.is_empty() {
         return Ok(Contents::Empty);
     }
-    if !names.iter().any(|(name, _)| name == TABLE) {
+    if !objects.iter().any(|object| object.name == TABLE) {
         return Ok(Contents::Foreign);
     }
     let documents: Vec<String> = connection
@@ -95,7 +95,7 @@ pub async fn contents(connection: &mut Connection, database: &str) -> Result<Con
         .await?;
     match documents.as_slice() {
         // Killed between making the table and writing into it.
-        [] if names.len() == 1 => Ok(Contents::Empty),
+        [] if objects.len() == 1 => Ok(Contents::Empty),
         [document] => Ok(serde_json::from_str(document)
             .map_or(Contents::Foreign, |marker| Contents::Copy(Box::new(marker)))),
         _ => Ok(Contents::Foreign),
@@ -141,9 +141,9 @@ pub async fn drop_database(connection: &mut Connection, database: &str) -> Resul
     let about = format!("dropping {database}");
     let session = "SET SESSION foreign_key_checks = 0, lock_wait_timeout = 2";
     connection.execute(&about, session, ()).await?;
-    let mut names = names(connection, database).await?;
-    names.sort_by_key(|(name, _)| name == TABLE);
-    for (name, kind) in names {
+    let mut objects = connection.objects(database).await?;
+    objects.sort_by_key(|object| object.name == TABLE);
+    for Object { name, kind, .. } in objects {
         let kind = match kind.as_str() {
             "VIEW" => "VIEW",
             "SEQUENCE" => "SEQUENCE",

@@ -32,19 +32,13 @@ pub struct Schema {
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// The storage engine.
-    pub engine: String,
     /// What SHOW CREATE TABLE says, the next automatic number included.
     pub create: String,
     /// In their order, generated ones included.
     pub columns: Vec<Column>,
     /// The primary key's columns in its order; empty without one.
     pub primary_key: Vec<String>,
-    /// How many rows there are, as the server estimates it.
-    pub rows: u64,
-    /// Bytes of data and indexes, as the server estimates it.
-    pub bytes: u64,
-    /// Bytes of data alone.
+    /// Bytes of data, as the server estimates it; without indexes.
     pub data_bytes: u64,
 }
 
@@ -198,13 +192,10 @@ impl Schema {
             }
             schema.tables.push(Table {
                 create: with_collation(create, object.collation.as_deref()),
-                engine: object.engine.clone().unwrap_or_default(),
                 columns: columns.remove(name).unwrap_or_default(),
                 primary_key: keys.remove(name).unwrap_or_default(),
                 name: name.clone(),
-                rows: object.rows.unwrap_or_default(),
-                bytes: object.data.unwrap_or_default() + object.indexes.unwrap_or_default(),
-                data_bytes: object.data.unwrap_or_default(),
+                data_bytes: object.data_bytes,
             });
         }
         schema.obstacles.sort();
@@ -261,20 +252,16 @@ struct Object {
     kind: String,
     engine: Option<String>,
     collation: Option<String>,
-    rows: Option<u64>,
-    data: Option<u64>,
-    indexes: Option<u64>,
+    data_bytes: u64,
 }
 
 /// What a database holds; the sizes of tables alone, each asked for by its name, for the reason
 /// told in [`Connection::objects`].
 async fn objects(connection: &mut Connection, database: &str) -> Result<Vec<Object>, Error> {
     type Line = (String, String, Option<String>, Option<String>);
-    type Sizes = (Option<u64>, Option<u64>, Option<u64>);
-    let about = format!("listing the tables of {database}");
     let lines: Vec<Line> = connection
         .rows(
-            &about,
+            &format!("listing the tables of {database}"),
             "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COLLATION \
              FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME",
             (database,),
@@ -282,46 +269,20 @@ async fn objects(connection: &mut Connection, database: &str) -> Result<Vec<Obje
         .await?;
     let mut objects = Vec::new();
     for (name, kind, engine, collation) in lines {
-        let sizes: Vec<Sizes> = if kind == "BASE TABLE" {
-            connection
-                .rows(
-                    &about,
-                    "SELECT TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH \
-                     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                    (database, &name),
-                )
-                .await?
+        let data_bytes = if kind == "BASE TABLE" {
+            connection.size(database, &name).await?.data
         } else {
-            Vec::new()
+            0
         };
-        let (rows, data, indexes) = sizes.into_iter().next().unwrap_or_default();
         objects.push(Object {
             name,
             kind,
             engine,
             collation,
-            rows,
-            data,
-            indexes,
+            data_bytes,
         });
     }
     Ok(objects)
-}
-
-/// The names of a database's tables, sequences and whatever else RENAME TABLE and DROP must
-/// know, with their kind as `information_schema` calls it.
-pub(super) async fn names(
-    connection: &mut Connection,
-    database: &str,
-) -> Result<Vec<(String, String)>, Error> {
-    connection
-        .rows(
-            &format!("listing the tables of {database}"),
-            "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME",
-            (database,),
-        )
-        .await
 }
 
 async fn columns(
@@ -521,7 +482,7 @@ fn databases_named(create: &str) -> Vec<String> {
 }
 
 /// A definition without ` AUTO_INCREMENT=7`.
-fn without_next_number(create: &str) -> String {
+pub(super) fn without_next_number(create: &str) -> String {
     const OPTION: &str = " AUTO_INCREMENT=";
     let mut kept = String::with_capacity(create.len());
     let mut rest = create;
