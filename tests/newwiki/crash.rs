@@ -42,7 +42,7 @@ fn a_kill_at_any_step_is_gone_on_from() {
     // Both files are edited at the same time: the second may be done when the first one's
     // run is killed, and is of the same kind.
     for id in ids.into_iter().filter(|id| *id != "edit-sqoop") {
-        for moment in ["applied", "finished"] {
+        for moment in ["started", "applied", "finished"] {
             let mut command = stage.command(&["--plan", &plan, "--yes"]);
             let output = command
                 .env("OPSWEEK_CRASH", format!("{moment}:{id}"))

@@ -142,6 +142,26 @@ fn a_rejected_push_can_be_gone_on_with() {
 }
 
 #[test]
+fn what_was_edited_or_committed_and_no_more_is_no_success() {
+    let stage = Stage::new("halfway");
+    stage.run(&["azywiki", "--no-commit", "--yes"]).expect(0);
+    stage.run(&["azywiki", "--no-commit", "--yes"]).expect(0);
+    let ran = stage.run(&["azywiki", "--yes"]).expect(8);
+    assert!(ran.stderr.contains("not committed"), "{}", ran.stderr);
+    stage.git(&["restore", "."]);
+
+    stage.run(&["azywiki", "--yes"]).expect(0);
+    stage.run(&["azywiki", "--yes"]).expect(0);
+    let ran = stage.run(&["azywiki", "--push", "--yes"]).expect(8);
+    let way = "git push origin HEAD:refs/for/master";
+    assert!(ran.stderr.contains(way), "{}", ran.stderr);
+    let arguments: Vec<&str> = way.split(' ').skip(1).collect();
+    stage.git(&[&arguments[..1], &["--quiet"], &arguments[1..]].concat());
+    stage.run(&["azywiki", "--push", "--yes"]).expect(0);
+    assert_eq!(stage.refinery.waiting().unwrap().len(), 1);
+}
+
+#[test]
 fn a_remote_that_is_away_stops_a_push_before_anything_is_done() {
     let stage = Stage::new("away");
     let remote = stage.refinery.remote();

@@ -112,6 +112,34 @@ impl Stage {
         fs::write(self.config(), out.join("\n") + "\n").unwrap();
     }
 
+    /// The ports of the `NameNode`: RPC, HTTP.
+    pub(crate) fn namenode() -> (u16, u16) {
+        let text = fs::read_to_string(sandbox().config_path()).unwrap();
+        let config: toml::Table = text.parse().unwrap();
+        let port = |url: &str| url.rsplit(':').next().unwrap().parse().unwrap();
+        let site = sandbox().dir().join("hdfs/conf/core-site.xml");
+        let site = fs::read_to_string(site).unwrap();
+        let url = site.split("hdfs://").nth(1).unwrap();
+        let http = config["hdfs"]["webhdfs"][0].as_str().unwrap();
+        (port(url.split('<').next().unwrap()), port(http))
+    }
+
+    /// Lets the tool find the `NameNode` at these ports.
+    pub(crate) fn namenode_at(&self, rpc: u16, http: u16) {
+        let conf = self.file("conf");
+        fs::create_dir_all(&conf).unwrap();
+        let site = format!(
+            "<configuration><property><name>fs.defaultFS</name>\
+             <value>hdfs://127.0.0.1:{rpc}</value></property></configuration>"
+        );
+        fs::write(conf.join("core-site.xml"), site).unwrap();
+        let lines = format!(
+            "conf_dir = {:?}\nwebhdfs = [\"http://127.0.0.1:{http}\"]",
+            conf.display().to_string()
+        );
+        self.configure_section("hdfs", &["conf_dir", "webhdfs"], &lines);
+    }
+
     /// A file in the stage's own folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)

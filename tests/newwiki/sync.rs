@@ -6,7 +6,8 @@ use super::stage::{ALLOWLIST, Stage};
 
 const FILE: [(&str, &str); 1] = [("-rw-r--r--", "allowlist.tsv")];
 
-fn is_alone(stage: &Stage) {
+/// The folder holds the list that all may read, and nothing else, hidden or not.
+pub(super) fn is_alone(stage: &Stage) {
     let listed = stage.listed();
     let listed: Vec<(&str, &str)> = listed
         .iter()

@@ -127,7 +127,7 @@ impl Look<'_> {
                 && request.drop_projects.is_empty());
         match found.world.get(REFINERY) {
             Some(folder) if edits && request.after != After::Leave => {
-                look::checkout(Path::new(folder), self.subject, self.policy)
+                look::checkout(Path::new(folder), self.subject, self.policy, request.after)
                     .await
                     .map(Some)
             }

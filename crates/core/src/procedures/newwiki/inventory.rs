@@ -75,6 +75,9 @@ pub struct Checkout {
     pub behind: Option<u64>,
     /// How many commits the head has that the remote's branch lacks.
     pub ahead: u64,
+    /// Whether the head is nowhere on the remote, neither in review nor merged; looked at only
+    /// where it is to be pushed.
+    pub unpushed: bool,
     /// A name that no branch has, for the one to commit on.
     pub free_branch: String,
     /// Whether there is a commit-msg hook, which gives commits their Change-Id.

@@ -6,7 +6,7 @@ use super::edit::{lines, text};
 use super::inventory::{Checkout, HdfsAllowlist, Inventory};
 use super::policy::Policy;
 use super::work::{FileWork, Work, gap};
-use super::{ALLOWLIST, After, GROUPED, Request, Target};
+use super::{After, Request, Target};
 use crate::actions::git::{self, Change, Content};
 use crate::actions::hdfs::{self, Swap};
 use crate::engine::plan::hex;
@@ -43,13 +43,18 @@ pub(super) fn live(
     work: &Work<'_>,
 ) -> Live {
     let mut live = Live::default();
-    let changed = |file: &&FileWork<'_>| file.mend.is_some() || file.edit.is_some();
-    if request.after != After::Leave && work.files.iter().any(|file| changed(&file)) {
+    if request.after != After::Leave {
+        let edits = work
+            .files
+            .iter()
+            .any(|file| file.mend.is_some() || file.edit.is_some());
         match &found.checkout {
-            None => live
+            None if edits => live
                 .unseen
                 .push(gap("checkout", "how it stands is not known")),
-            Some(checkout) => live.commit(request, policy, heading, found, work, checkout),
+            Some(checkout) if edits => live.commit(request, policy, heading, found, work, checkout),
+            Some(checkout) => live.refusals.extend(unfinished(checkout, request, policy)),
+            None => {}
         }
     }
     if request.sync_hdfs {
@@ -84,12 +89,8 @@ impl Live {
         }
         let files = work.files.iter().filter_map(|file| {
             let last = file.edit.as_ref().or(file.mend.as_ref())?;
-            let path = match file.target {
-                Target::Allowlist => ALLOWLIST,
-                Target::Sqoop => GROUPED,
-            };
             Some(Content {
-                path: path.to_owned(),
+                path: file.target.path().to_owned(),
                 sha256: hex(&last.after),
             })
         });
@@ -261,6 +262,42 @@ pub(super) fn only_there(there: &[u8], file: &FileWork<'_>) -> Vec<String> {
         }
     }
     lost
+}
+
+/// What is missing where the files hold what they were asked to: somebody, or a run that was
+/// killed, has edited them and gone no further.
+fn unfinished(checkout: &Checkout, request: &Request, policy: &Policy) -> Vec<Refusal> {
+    let Policy { remote, branch, .. } = policy;
+    let edited: Vec<&str> = [Target::Allowlist, Target::Sqoop]
+        .into_iter()
+        .filter(|&target| request.wants(target))
+        .map(Target::path)
+        .filter(|path| checkout.dirty.iter().any(|dirty| dirty == path))
+        .collect();
+    let mut refusals = Vec::new();
+    if !edited.is_empty() {
+        refusals.push(Refusal {
+            what: format!(
+                "there is nothing to edit, and what is there is not committed: {}",
+                edited.join(", ")
+            ),
+            hint:
+                "go on with the plan that edited it, or commit it; --no-commit is content with it"
+                    .to_owned(),
+        });
+    }
+    if checkout.unpushed {
+        refusals.push(Refusal {
+            what: format!(
+                "there is nothing to edit, and the head is not in review: {remote} has it nowhere",
+            ),
+            hint: format!(
+                "go on with the plan that committed it, or: git push {remote} \
+                 HEAD:refs/for/{branch}"
+            ),
+        });
+    }
+    refusals
 }
 
 /// Why the checkout is not fit to commit in.

@@ -25,6 +25,7 @@ mod tests;
 mod values;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::civil::Date;
@@ -49,6 +50,16 @@ pub enum Target {
     Allowlist,
     /// The sqoop list.
     Sqoop,
+}
+
+impl Target {
+    /// Where it is in the refinery.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Allowlist => ALLOWLIST,
+            Self::Sqoop => GROUPED,
+        }
+    }
 }
 
 /// What becomes of the edited files.
@@ -107,10 +118,7 @@ impl Request {
 
     /// The absolute path of a file in the refinery.
     pub fn path(&self, target: Target) -> PathBuf {
-        self.refinery.join(match target {
-            Target::Allowlist => ALLOWLIST,
-            Target::Sqoop => GROUPED,
-        })
+        self.refinery.join(target.path())
     }
 }
 
@@ -134,7 +142,11 @@ pub struct Newwiki {
 impl Newwiki {
     /// Takes a request that the policy allows, before anything is contacted.
     /// `request.refinery` is absolute.
-    pub fn new(request: Request, policy: Policy) -> Result<Self, Refusal> {
+    pub fn new(mut request: Request, policy: Policy) -> Result<Self, Refusal> {
+        once(&mut request.names);
+        once(&mut request.projects);
+        once(&mut request.drop);
+        once(&mut request.drop_projects);
         let refuse = |what: String, hint: &str| {
             Err(Refusal {
                 what,
@@ -164,13 +176,6 @@ impl Newwiki {
         {
             return refuse(
                 format!("{name} is both to be let in and to be dropped"),
-                "do one after the other",
-            );
-        }
-        let both = |one: &&Project| request.drop_projects.iter().any(|d| d == one.as_str());
-        if let Some(project) = request.projects.iter().find(both) {
-            return refuse(
-                format!("{project} is both to be added and to be dropped"),
                 "do one after the other",
             );
         }
@@ -216,6 +221,12 @@ impl Newwiki {
     pub fn is_offline(&self) -> bool {
         self.request.offline
     }
+}
+
+/// Leaves each where it is named first.
+fn once<T: Clone + Ord>(all: &mut Vec<T>) {
+    let mut known = BTreeSet::new();
+    all.retain(|one| known.insert(one.clone()));
 }
 
 /// What the plan is about, in one line that a person can type: the first of what was asked

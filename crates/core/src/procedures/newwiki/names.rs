@@ -26,14 +26,18 @@ const FAMILIES: [(&str, &str); 9] = [
     ("wikimedia", "wikimedia"),
 ];
 
+/// How many close matches are told.
+const CLOSE: usize = 3;
+
 /// The longest name that a database can have. Source: `MariaDB`, "Identifier Names".
 const LONGEST: usize = 64;
 
 /// Special wikis and renamed ones, whose address does not follow from the name of the
 /// database. Sorted. Source: the addresses in `wmf-config/InitialiseSettings.php`,
 /// `wgServer`.
-const EXCEPTIONS: [(&str, &str); 27] = [
+const EXCEPTIONS: [(&str, &str); 29] = [
     ("abstractwiki", "abstract.wikipedia"),
+    ("advisorywiki", "advisory.wikimedia"),
     ("apiportalwiki", "api.wikimedia"),
     ("be_x_oldwiki", "be-tarask.wikipedia"),
     ("commonswiki", "commons.wikimedia"),
@@ -48,6 +52,7 @@ const EXCEPTIONS: [(&str, &str); 27] = [
     ("metawiki", "meta.wikimedia"),
     ("nostalgiawiki", "nostalgia.wikipedia"),
     ("outreachwiki", "outreach.wikimedia"),
+    ("qualitywiki", "quality.wikimedia"),
     ("sourceswiki", "wikisource"),
     ("specieswiki", "species.wikimedia"),
     ("strategywiki", "strategy.wikimedia"),
@@ -100,6 +105,9 @@ impl Name {
             return Project(EXCEPTIONS[index].1.to_owned());
         }
         let (stem, project) = family(&self.0).unwrap_or((&self.0, "wikipedia"));
+        // One a year: wikimania2018wiki.
+        let year = stem.strip_prefix("wikimania").unwrap_or_default();
+        let special = special || year.parse::<u16>().is_ok();
         let project = if special { "wikimedia" } else { project };
         Project(format!("{}.{project}", stem.replace('_', "-")))
     }
@@ -118,9 +126,21 @@ impl Name {
     pub fn asked(text: &str, dblists: Option<&Path>) -> Result<Self, Refusal> {
         Self::parse(text).map_err(|error| {
             let lists = dblists.and_then(|folder| Lists::read(folder).ok());
-            let known = lists.iter().flat_map(|lists| &lists.all).map(Self::as_str);
-            let close = close_matches(&text.to_lowercase(), known);
-            let hint = if Project::parse(text).is_ok() && text.contains('.') {
+            let known = || lists.iter().flat_map(|lists| &lists.all);
+            let special = |name: &Self| lists.iter().any(|lists| lists.special.contains(name));
+            // As people write it: Azywiki, be-tarask, azy.
+            let meant = text.trim().to_lowercase().replace('-', "_");
+            let of_stem = |name: &&Self| family(&name.0).is_some_and(|(stem, _)| stem == meant);
+            let mut close: Vec<&str> = known().filter(of_stem).map(Self::as_str).collect();
+            close.extend(close_matches(&meant, known().map(Self::as_str)));
+            close.truncate(CLOSE);
+            if lists.is_none() && Self::parse(&meant).is_ok() {
+                close.push(&meant);
+            }
+            let of_project = |name: &&Self| name.project(special(name)).as_str() == text;
+            let hint = if let Some(name) = known().find(of_project) {
+                format!("its database is {name}; the allowlist alone gets it by --project {text}")
+            } else if Project::parse(text).is_ok() && text.contains('.') {
                 format!("a project goes into the allowlist by --project {text}")
             } else if close.is_empty() {
                 "it is like azywiki or azywiktionary: a-z, 0-9 and _, then the family".to_owned()
@@ -297,12 +317,12 @@ pub fn date(text: &str) -> Result<Date, String> {
     date.ok_or_else(|| "a date is YYYY-MM-DD".to_owned())
 }
 
-/// At most three of the candidates that are nearly `text`, the nearest first.
+/// At most [`CLOSE`] of the candidates that are nearly `text`, the nearest first.
 pub fn close_matches<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = candidates
         .map(|one| (strsim::damerau_levenshtein(text, one), one))
         .filter(|(distance, _)| *distance <= 2)
         .collect();
     close.sort_unstable();
-    close.into_iter().take(3).map(|(_, one)| one).collect()
+    close.into_iter().take(CLOSE).map(|(_, one)| one).collect()
 }

@@ -146,14 +146,15 @@ impl<'a> Work<'a> {
             _ => &file.bytes,
         };
         let edited = match target {
-            Target::Allowlist => Ok(self.allowlist(request, found, bytes)),
-            Target::Sqoop => sqoop(request, &self.wikis, bytes),
-        };
-        let Ok((changes, notes)) = edited else {
-            return self.refusals.push(Refusal {
-                what: format!("{} {}", file.path, grouped::NoGroup),
+            Target::Allowlist => self.allowlist(request, found, bytes),
+            Target::Sqoop => sqoop(request, &self.wikis, bytes).map_err(|none| Refusal {
+                what: format!("{} {none}", file.path),
                 hint: "is it the file that it should be?".to_owned(),
-            });
+            }),
+        };
+        let (changes, notes) = match edited {
+            Ok(edited) => edited,
+            Err(refusal) => return self.refusals.push(refusal),
         };
         let edit = Edited::new(bytes, &changes);
         let (Ok(mend), Ok(edit)) = (mended, edit) else {
@@ -185,7 +186,7 @@ impl<'a> Work<'a> {
         request: &Request,
         found: &Inventory,
         bytes: &[u8],
-    ) -> (Changes, Vec<String>) {
+    ) -> Result<(Changes, Vec<String>), Refusal> {
         let named = request.only != Some(Target::Sqoop);
         let wikis = self.wikis.iter().filter(|_| named);
         let mut add: Vec<Project> = wikis.map(|wiki| wiki.project.clone()).collect();
@@ -199,6 +200,13 @@ impl<'a> Work<'a> {
             .map(|name| name.project(special(name)).into())
             .collect();
         drop.extend(request.drop_projects.iter().cloned());
+        let both = |one: &&Project| drop.iter().any(|dropped| dropped == one.as_str());
+        if let Some(project) = add.iter().find(both) {
+            return Err(Refusal {
+                what: format!("{project} is both to be added and to be dropped"),
+                hint: "do one after the other".to_owned(),
+            });
+        }
         let change = allowlist::change(bytes, &add, &drop, date(request, found));
         let there = change
             .already
@@ -208,7 +216,7 @@ impl<'a> Work<'a> {
             .absent
             .iter()
             .map(|one| format!("{one} is not in the allowlist"));
-        (change.changes, there.chain(not).collect())
+        Ok((change.changes, there.chain(not).collect()))
     }
 }
 

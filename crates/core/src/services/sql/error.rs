@@ -156,7 +156,7 @@ impl Error {
             Self::Unreachable { .. } => "is the server running, and are host and port right?",
             Self::Tls { .. } => {
                 "ca_file must be the authority that signed the server's certificate, and host \
-                 the name in it; tls = false goes without, in clear text"
+                 the name in it"
             }
             Self::Login { .. } => {
                 "does the account exist for this client's address, and is its password right?"

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::engine::{Failure, Gap};
+use crate::procedures::newwiki::After;
 use crate::procedures::newwiki::inventory::Checkout;
 use crate::procedures::newwiki::policy::Policy;
 use crate::services::git::Git;
@@ -16,6 +17,7 @@ pub(in super::super) async fn checkout(
     folder: &Path,
     subject: &str,
     policy: &Policy,
+    after: After,
 ) -> Result<(Checkout, Option<Gap>), Failure> {
     let git = Git::new(folder);
     let standing = git.standing().await?;
@@ -41,6 +43,11 @@ pub(in super::super) async fn checkout(
         }
         (None, None) => (None, 0),
     };
+    let asked = after == After::Push && ahead > 0 && gap.is_none();
+    let unpushed = asked && {
+        let changes = git.remote_refs(&policy.remote, &["refs/changes/*"]).await?;
+        changes.iter().all(|change| change.id != standing.head)
+    };
     Ok((
         Checkout {
             free_branch: free_branch(&git, subject).await?,
@@ -51,6 +58,7 @@ pub(in super::super) async fn checkout(
             dirty: standing.changed,
             behind,
             ahead,
+            unpushed,
         },
         gap,
     ))

@@ -98,6 +98,9 @@ fn projects_of_names() {
         ("wikidatawiki", "wikidata"),
         ("mediawikiwiki", "mediawiki"),
         ("abstractwiki", "abstract.wikipedia"),
+        ("advisorywiki", "advisory.wikimedia"),
+        ("wikimaniawiki", "wikimania.wikimedia"),
+        ("wikimania2027wiki", "wikimania2027.wikimedia"),
     ] {
         assert_eq!(name(database).project(false).as_str(), project);
     }
@@ -208,6 +211,23 @@ fn the_lists_say_who_may_not() {
     );
     let no = Name::asked("Tigwiki", Some(&fixture("dblists"))).unwrap_err();
     assert_eq!(no.hint, "did you mean tigwiki, igwiki, tgwiki?");
+    for (text, lists, hint) in [
+        ("be-x-oldwiki", true, "did you mean be_x_oldwiki?"),
+        ("be-x-oldwiki", false, "did you mean be_x_oldwiki?"),
+        ("zghwiktionary_p", true, "did you mean zghwiktionary?"),
+        ("isv", true, "did you mean isvwiki?"),
+        ("isv.wikipedia", true, "its database is isvwiki; "),
+        (
+            "be-tarask.wikipedia",
+            true,
+            "its database is be_x_oldwiki; ",
+        ),
+        ("isv.wikipedia", false, "by --project isv.wikipedia"),
+    ] {
+        let dblists = fixture("dblists");
+        let no = Name::asked(text, lists.then_some(dblists.as_path())).unwrap_err();
+        assert!(no.hint.contains(hint), "{text}: {}", no.hint);
+    }
     // Those that only some may edit are read by all.
     let ae = resolve(&name("aewikimedia"), Some(&lists)).unwrap();
     assert_eq!(

@@ -1,10 +1,10 @@
 //! Inventory to plan.
 
-use super::super::inventory::{Inventory, Readiness, Replicas, TextFile};
+use super::super::inventory::{Checkout, Inventory, Readiness, Replicas, TextFile};
 use super::super::lists::Lists;
 use super::super::names::{Name, Project};
 use super::super::policy::Policy;
-use super::super::{ALLOWLIST, GROUPED, Newwiki, Request, Target};
+use super::super::{ALLOWLIST, After, GROUPED, Newwiki, Request, Target};
 use super::{fixture, real};
 use crate::actions::Action;
 use crate::actions::file;
@@ -315,17 +315,94 @@ fn all_that_forbids_it_is_told() {
 }
 
 #[test]
-fn requests_that_contradict_themselves() {
+fn a_row_is_not_added_and_dropped_at_once() {
     let project = || vec![Project::parse("azy.wikipedia").unwrap()];
+    let value = || vec!["azy.wikipedia".to_owned()];
     for request in [
         Request {
-            names: vec![name("azywiki")],
-            drop: vec![name("azywiki")],
+            projects: project(),
+            drop_projects: value(),
             ..offline()
         },
         Request {
             projects: project(),
-            drop_projects: vec!["azy.wikipedia".to_owned()],
+            drop: vec![name("azywiki")],
+            ..offline()
+        },
+        Request {
+            names: vec![name("azywiki")],
+            drop_projects: value(),
+            ..offline()
+        },
+    ] {
+        let no = refused(plan(request, &found()));
+        assert!(no[0].what.contains("azy.wikipedia is both"), "{no:?}");
+    }
+    let other_file = Request {
+        names: vec![name("azywiki")],
+        only: Some(Target::Sqoop),
+        drop_projects: value(),
+        ..offline()
+    };
+    assert!(plan(other_file, &found()).is_ok());
+}
+
+#[test]
+fn who_is_named_twice_is_meant_once() {
+    let request = Request {
+        names: vec![name("bolwiki"), name("azywiki"), name("bolwiki")],
+        drop: vec![name("isvwiki"), name("isvwiki")],
+        ..offline()
+    };
+    let plan = plan(request, &found()).unwrap();
+    assert_eq!(plan.subject, "bolwiki+2");
+}
+
+#[test]
+fn an_edit_that_was_never_committed_or_pushed_is_no_success() {
+    let (request, mut found) = online();
+    let request = Request {
+        names: vec![name("isvwiki")],
+        after: After::Push,
+        ..request
+    };
+    found.checkout = Some(Checkout {
+        branch: Some("newwiki/isvwiki".to_owned()),
+        behind: Some(0),
+        ahead: 1,
+        hook: true,
+        ..Checkout::default()
+    });
+    assert!(plan(request.clone(), &found).unwrap().steps.is_empty());
+    let refused = |found: &Inventory, request: &Request| {
+        let no = refused(plan(request.clone(), found));
+        assert_eq!(no.len(), 1, "{no:?}");
+        format!("{} ({})", no[0].what, no[0].hint)
+    };
+    let set = |found: &mut Inventory, unpushed, dirty: &[&str]| {
+        let checkout = found.checkout.as_mut().unwrap();
+        checkout.unpushed = unpushed;
+        checkout.dirty = dirty.iter().map(|&path| path.to_owned()).collect();
+    };
+    set(&mut found, true, &["static_data/other"]);
+    let no = refused(&found, &request);
+    assert!(no.contains("git push origin HEAD:refs/for/master"), "{no}");
+    set(&mut found, false, &["static_data/other", GROUPED]);
+    let no = refused(&found, &request);
+    assert!(no.contains("not committed: static_data/mediawiki/"), "{no}");
+    let only = Request {
+        only: Some(Target::Allowlist),
+        ..request
+    };
+    assert!(plan(only, &found).unwrap().steps.is_empty());
+}
+
+#[test]
+fn requests_that_contradict_themselves() {
+    for request in [
+        Request {
+            names: vec![name("azywiki")],
+            drop: vec![name("azywiki")],
             ..offline()
         },
         Request {

@@ -99,6 +99,7 @@ fn what_hands_must_undo_is_costly() {
         dirty: Vec::new(),
         behind: Some(0),
         ahead: 0,
+        unpushed: false,
         hook: true,
         free_branch: "newwiki/azywiki".to_owned(),
     });
