@@ -230,6 +230,32 @@ async fn places(
     places
 }
 
+/// Places with their wikis, those together that are one server under several names: of the
+/// same addresses and port. It is asked by the first of its names.
+async fn by_server(
+    places: BTreeMap<Place, Vec<Name>>,
+    dns: Option<&Result<Dns, String>>,
+) -> BTreeMap<Place, Vec<Name>> {
+    let Some(Ok(dns)) = dns else {
+        return places;
+    };
+    let mut known: BTreeMap<(Vec<IpAddr>, u16), Place> = BTreeMap::new();
+    let mut servers: BTreeMap<Place, Vec<Name>> = BTreeMap::new();
+    for (place, names) in places {
+        let server = match dns.addresses(&place.host).await {
+            Ok(mut addresses) => {
+                addresses.sort_unstable();
+                let server = known.entry((addresses, place.port));
+                server.or_insert(place).clone()
+            }
+            // Asking it will fail in the same way, and say so.
+            Err(_) => place,
+        };
+        servers.entry(server).or_default().extend(names);
+    }
+    servers
+}
+
 /// Reads lines `s5, 3315`.
 async fn section_ports(path: &Path) -> Result<BTreeMap<String, u16>, String> {
     let text = tokio::fs::read_to_string(path)
@@ -295,7 +321,7 @@ impl Side<'_> {
         let (mut ready, mut world) = (BTreeMap::new(), BTreeMap::new());
         let total = wikis.len() as u64;
         let progress = cx.for_step(self.title);
-        let mut asked = stream::iter(servers)
+        let mut asked = stream::iter(by_server(servers, dns).await)
             .map(|(place, names)| async move {
                 let databases: Vec<String> = names
                     .iter()
