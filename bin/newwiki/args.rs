@@ -44,7 +44,10 @@ pub(crate) struct Args {
     /// Change nothing; compare the lists of wikis, both files and both replicas
     #[arg(
         long,
-        conflicts_with_all = ["names", "project", "drop", "drop_project", "fix_lint", "date"]
+        conflicts_with_all = [
+            "names", "project", "drop", "drop_project", "fix_lint", "date", "no_commit", "push",
+            "sync_hdfs"
+        ]
     )]
     pub(crate) audit: bool,
     /// Edit the files and leave them for somebody to commit

@@ -104,6 +104,9 @@ fn an_audit_tells_who_is_missing_where() {
         "{}",
         line("nupwiki")
     );
+    for change in ["--push", "--sync-hdfs", "--no-commit", "azywiki"] {
+        stage.run(&["--audit", change]).expect(2);
+    }
     assert_eq!(stage.state(), before);
 }
 

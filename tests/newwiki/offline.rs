@@ -289,6 +289,12 @@ fn what_is_no_name_is_refused() {
         (&["--push", "azywiki"], 2, "--offline"),
         (&["--sync-hdfs", "azywiki"], 2, "--offline"),
         (&["--audit"], 2, "--offline"),
+        (&["--project", "azy.wikidpedia"], 8, "azy.wikipedia?"),
+        (
+            &["https://azy.wikipedia.org/"],
+            8,
+            "--project azy.wikipedia",
+        ),
         (&[], 2, "--help"),
     ] {
         let ran = refinery.offline(&[&["--yes"], arguments].concat());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::edit::{lines, text};
 use super::inventory::{Checkout, HdfsAllowlist, Inventory};
+use super::names::Name;
 use super::policy::Policy;
 use super::work::{FileWork, Work, gap};
 use super::{After, Request, Target};
@@ -424,21 +425,35 @@ impl Lines {
         self.allowlist.is_empty() && self.sqoop.is_empty()
     }
 
+    /// Whether both are about the same wikis.
+    fn agree(&self) -> bool {
+        let project = |name: &String| Name::parse(name).map(|name| name.project(false));
+        self.allowlist.len() == self.sqoop.len()
+            && self.sqoop.iter().all(|name| {
+                project(name).is_ok_and(|project| self.allowlist.contains(&project.into()))
+            })
+    }
+
     /// `azy.wikipedia to pageview allowlist and sqoop list`.
     fn said(&self, preposition: &str) -> String {
-        let (which, files) = match (self.allowlist.as_slice(), self.sqoop.as_slice()) {
-            (which, []) => (which, called(Target::Allowlist).to_owned()),
-            ([], which) => (which, called(Target::Sqoop).to_owned()),
-            (which, _) => {
-                let [one, other] = [Target::Allowlist, Target::Sqoop].map(called);
-                (which, format!("{one} and {other}"))
+        let [one, other] = [Target::Allowlist, Target::Sqoop].map(called);
+        let said = |named: fn(&[String]) -> String| {
+            let part = |which: &[String], file: &str| {
+                (!which.is_empty()).then(|| format!("{} {preposition} {file}", named(which)))
+            };
+            if self.agree() {
+                return format!("{} {preposition} {one} and {other}", named(&self.allowlist));
             }
+            let parts = [part(&self.allowlist, one), part(&self.sqoop, other)];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         };
-        let all = format!("{} {preposition} {files}", which.join(", "));
-        if "Remove ".len() + all.len() > SUBJECT {
-            format!("{} wikis {preposition} {files}", which.len())
-        } else {
-            all
+        let all = said(|which| which.join(", "));
+        if "Remove ".len() + all.len() <= SUBJECT {
+            return all;
         }
+        said(|which| match which {
+            [one] => one.clone(),
+            all => format!("{} wikis", all.len()),
+        })
     }
 }

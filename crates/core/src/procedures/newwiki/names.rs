@@ -29,6 +29,19 @@ const FAMILIES: [(&str, &str); 9] = [
 /// How many close matches are told.
 const CLOSE: usize = 3;
 
+/// Projects of more than one language, and the foundation's site.
+const OTHERS: [&str; 4] = [
+    "mediawiki",
+    "wikidata",
+    "wikifunctions",
+    "wikimediafoundation",
+];
+
+/// The last parts that projects have.
+fn last_parts() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(_, project)| *project).chain(OTHERS)
+}
+
 /// The longest name that a database can have. Source: `MariaDB`, "Identifier Names".
 const LONGEST: usize = 64;
 
@@ -137,11 +150,14 @@ impl Name {
             if lists.is_none() && Self::parse(&meant).is_ok() {
                 close.push(&meant);
             }
-            let of_project = |name: &&Self| name.project(special(name)).as_str() == text;
-            let hint = if let Some(name) = known().find(of_project) {
-                format!("its database is {name}; the allowlist alone gets it by --project {text}")
-            } else if Project::parse(text).is_ok() && text.contains('.') {
-                format!("a project goes into the allowlist by --project {text}")
+            let project = Project::meant(text);
+            let of_project = |name: &&Self| Some(name.project(special(name))) == project;
+            let hint = if let (Some(name), Some(project)) = (known().find(of_project), &project) {
+                format!(
+                    "its database is {name}; the allowlist alone gets it by --project {project}"
+                )
+            } else if let Some(project) = project.filter(|one| one.as_str().contains('.')) {
+                format!("a project goes into the allowlist by --project {project}")
             } else if close.is_empty() {
                 "it is like azywiki or azywiktionary: a-z, 0-9 and _, then the family".to_owned()
             } else {
@@ -209,8 +225,9 @@ impl Project {
         if parts.len() == 2 && matches!(parts[0], "www" | "m") {
             return Err(wrong("projects are written without www. and m."));
         }
-        let ours = last == "mediawiki" || last.starts_with("wiki") || last == "wiktionary";
-        if !ours {
+        // A family that is new is none that is misspelt.
+        let new = last.starts_with("wiki") && close_matches(last, last_parts()).is_empty();
+        if !(new || last_parts().any(|known| known == last)) {
             return Err(wrong("its last part is no wiki family"));
         }
         Ok(Self(text.to_owned()))
@@ -220,10 +237,31 @@ impl Project {
     pub fn asked(text: &str) -> Result<Self, Refusal> {
         Self::parse(text).map_err(|error| Refusal {
             what: error.to_string(),
-            hint: match Name::parse(text) {
-                Ok(name) => format!("the project of {name} is {}", name.project(false)),
-                Err(_) => "it is what pageviews have: azy.wikipedia".to_owned(),
+            hint: match (Name::parse(text), Self::meant(text)) {
+                (Ok(name), _) => format!("the project of {name} is {}", name.project(false)),
+                (_, Some(project)) => format!("did you mean {project}?"),
+                _ => "it is what pageviews have: azy.wikipedia".to_owned(),
             },
+        })
+    }
+
+    /// The project of an address like `https://azy.m.wikipedia.org/wiki/X`, or one whose
+    /// family is misspelt.
+    fn meant(text: &str) -> Option<Self> {
+        let text = text.trim().to_lowercase();
+        let host = text
+            .split_once("://")
+            .map_or(text.as_str(), |(_, host)| host);
+        let host = host.split('/').next()?;
+        let host = host.strip_suffix(".org").unwrap_or(host);
+        let host = host
+            .strip_prefix("www.")
+            .unwrap_or(host)
+            .replace(".m.", ".");
+        Self::parse(&host).ok().or_else(|| {
+            let (language, family) = host.rsplit_once('.')?;
+            let family = *close_matches(family, last_parts()).first()?;
+            Self::parse(&format!("{language}.{family}")).ok()
         })
     }
 

@@ -1,6 +1,8 @@
 //! What is to be done to which file, from what was asked for and what was found. Pure; the
 //! report shows it and the plan does it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -216,7 +218,17 @@ impl<'a> Work<'a> {
             .absent
             .iter()
             .map(|one| format!("{one} is not in the allowlist"));
-        Ok((change.changes, there.chain(not).collect()))
+        // What is named directly may be anything that pageviews have.
+        let lists = found.lists.iter();
+        let open: BTreeSet<Project> = lists
+            .flat_map(|lists| lists.open().map(|name| name.project(special(name))))
+            .collect();
+        let strange = request
+            .projects
+            .iter()
+            .filter(|&one| !open.is_empty() && !open.contains(one) && !change.already.contains(one))
+            .map(|one| format!("{one} is the project of no open wiki: is it right?"));
+        Ok((change.changes, there.chain(not).chain(strange).collect()))
     }
 }
 

@@ -164,9 +164,22 @@ fn a_project_is_what_pageviews_have() {
         "azy.",
         "azy.example",
         "azy..wikipedia",
+        "azy.wikipediaa",
+        "azy.wikidpedia",
     ] {
         assert!(Project::parse(bad).is_err(), "{bad:?}");
     }
+    for (bad, hint) in [
+        ("azy.wikipedia.org", "did you mean azy.wikipedia?"),
+        ("www.wikidata.org", "did you mean wikidata?"),
+        ("azy.wikipediaa", "did you mean azy.wikipedia?"),
+        ("azywiki", "the project of azywiki is azy.wikipedia"),
+        ("azy", "it is what pageviews have: azy.wikipedia"),
+    ] {
+        assert_eq!(Project::asked(bad).unwrap_err().hint, hint);
+    }
+    // A family that there is not yet.
+    assert!(Project::parse("azy.wikifoo").is_ok());
 }
 
 #[test]
@@ -223,6 +236,12 @@ fn the_lists_say_who_may_not() {
             "its database is be_x_oldwiki; ",
         ),
         ("isv.wikipedia", false, "by --project isv.wikipedia"),
+        (
+            "https://isv.m.wikipedia.org/wiki/X",
+            true,
+            "its database is isvwiki; ",
+        ),
+        ("wikidata", true, "its database is wikidatawiki; "),
     ] {
         let dblists = fixture("dblists");
         let no = Name::asked(text, lists.then_some(dblists.as_path())).unwrap_err();

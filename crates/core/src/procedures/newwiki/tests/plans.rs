@@ -398,6 +398,65 @@ fn an_edit_that_was_never_committed_or_pushed_is_no_success() {
 }
 
 #[test]
+fn a_message_says_which_file_gets_what() {
+    // bol.wikipedia is in the allowlist, bolwiki and magwikibooks in no list.
+    for (names, projects, subject) in [
+        (
+            &["azywiki", "magwikibooks"][..],
+            &[][..],
+            "Add azy.wikipedia, mag.wikibooks to pageview allowlist and sqoop list",
+        ),
+        (&["bolwiki"], &[], "Add bolwiki to sqoop list"),
+        (
+            &["bolwiki"],
+            &["azy.wikipedia"],
+            "Add azy.wikipedia to pageview allowlist, bolwiki to sqoop list",
+        ),
+        (
+            &["azywiki"],
+            &["punjabi.wikimedia", "azy.wikivoyage"],
+            "Add 3 wikis to pageview allowlist, azywiki to sqoop list",
+        ),
+    ] {
+        let (request, mut found) = online();
+        found.checkout = Some(Checkout {
+            branch: Some("master".to_owned()),
+            head: "0123456789".repeat(4),
+            behind: Some(0),
+            hook: true,
+            free_branch: "newwiki/azywiki".to_owned(),
+            ..Checkout::default()
+        });
+        let lists = found.lists.as_mut().unwrap();
+        for text in names {
+            let ready = || Readiness::Ready(100);
+            lists.all.insert(name(text));
+            lists.sections.insert(name(text), "s5".to_owned());
+            let both = replicas(ready(), ready());
+            found.replicas.insert((*text).to_owned(), both);
+        }
+        let request = Request {
+            names: names.iter().map(|text| name(text)).collect(),
+            projects: projects
+                .iter()
+                .map(|text| Project::parse(text).unwrap())
+                .collect(),
+            after: After::Commit,
+            ..request
+        };
+        let plan = plan(request, &found).unwrap();
+        let told = summaries(&plan)
+            .into_iter()
+            .find(|it| it.starts_with("commit"));
+        let commit = format!("commit: commit {subject:?} on newwiki/azywiki");
+        assert_eq!(told, Some(commit));
+        let strange = projects.contains(&"azy.wikivoyage");
+        let note = "azy.wikivoyage is the project of no open wiki: is it right?".to_owned();
+        assert_eq!(plan.notes.contains(&note), strange, "{:?}", plan.notes);
+    }
+}
+
+#[test]
 fn requests_that_contradict_themselves() {
     for request in [
         Request {
