@@ -162,7 +162,9 @@ fn a_kill_in_the_middle_of_the_swap() {
         killed.recv().unwrap();
         Fate::Lost
     });
-    let mut child = stage.command(&["--plan", &plan, "--yes"]).spawn().unwrap();
+    let mut command = stage.command(&["--plan", &plan, "--yes"]);
+    let silent = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = silent.spawn().unwrap();
     rename.recv().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();

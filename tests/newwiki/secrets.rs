@@ -94,9 +94,13 @@ fn a_password_is_nowhere_during_and_after_a_run() {
             .env("PATH", &path)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        let own = fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
-        said += &String::from_utf8_lossy(&own);
+        let mut child = command.spawn().unwrap();
+        // It is empty until the program is loaded.
+        let mut own = String::new();
+        while own.is_empty() && child.try_wait().unwrap().is_none() {
+            own = fs::read_to_string(format!("/proc/{}/cmdline", child.id())).unwrap();
+        }
+        said += &own;
         let ran = Ran::from(child.wait_with_output().unwrap()).expect(code);
         said += &(ran.stdout + &ran.stderr);
     }

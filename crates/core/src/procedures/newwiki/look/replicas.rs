@@ -230,28 +230,39 @@ async fn places(
     places
 }
 
-/// Places with their wikis, those together that are one server under several names: of the
-/// same addresses and port. It is asked by the first of its names.
+/// The addresses of a host, and why there are none; none where finding them is left to the
+/// system.
+type Addresses = Result<Vec<IpAddr>, String>;
+
+async fn addresses(host: &str, dns: Option<&Result<Dns, String>>) -> Addresses {
+    match dns {
+        Some(Ok(dns)) => {
+            let found = dns.addresses(host).await;
+            let mut found = found.map_err(|error| told(&Failure::from(error)))?;
+            found.sort_unstable();
+            Ok(found)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Places with their addresses and their wikis. Those that are one server under several
+/// names, of the same addresses and port, are one place, by the first of these names.
 async fn by_server(
     places: BTreeMap<Place, Vec<Name>>,
     dns: Option<&Result<Dns, String>>,
-) -> BTreeMap<Place, Vec<Name>> {
-    let Some(Ok(dns)) = dns else {
-        return places;
-    };
-    let mut known: BTreeMap<(Vec<IpAddr>, u16), Place> = BTreeMap::new();
-    let mut servers: BTreeMap<Place, Vec<Name>> = BTreeMap::new();
+) -> Vec<(Place, Addresses, Vec<Name>)> {
+    let mut servers: Vec<(Place, Addresses, Vec<Name>)> = Vec::new();
     for (place, names) in places {
-        let server = match dns.addresses(&place.host).await {
-            Ok(mut addresses) => {
-                addresses.sort_unstable();
-                let server = known.entry((addresses, place.port));
-                server.or_insert(place).clone()
-            }
-            // Asking it will fail in the same way, and say so.
-            Err(_) => place,
-        };
-        servers.entry(server).or_default().extend(names);
+        let found = addresses(&place.host, dns).await;
+        let same = servers.iter_mut().find(|(other, at, _)| {
+            let known = found.as_ref().is_ok_and(|found| !found.is_empty());
+            known && *at == found && other.port == place.port
+        });
+        match same {
+            Some((_, _, all)) => all.extend(names),
+            None => servers.push((place, found, names)),
+        }
     }
     servers
 }
@@ -322,12 +333,15 @@ impl Side<'_> {
         let total = wikis.len() as u64;
         let progress = cx.for_step(self.title);
         let mut asked = stream::iter(by_server(servers, dns).await)
-            .map(|(place, names)| async move {
+            .map(|(place, addresses, names)| async move {
                 let databases: Vec<String> = names
                     .iter()
                     .map(|name| format!("{name}{}", self.ending))
                     .collect();
-                let said = self.server(&place, &databases, dns).await;
+                let said = match addresses {
+                    Ok(addresses) => self.server(&place, addresses, &databases).await,
+                    Err(why) => Err(why),
+                };
                 (place, names, said)
             })
             .buffer_unordered(SERVERS);
@@ -362,13 +376,8 @@ impl Side<'_> {
 
     /// What tables these databases of a server have, one that is not there having no entry;
     /// and which server it is.
-    async fn server(
-        self,
-        place: &Place,
-        databases: &[String],
-        dns: Option<&Result<Dns, String>>,
-    ) -> Said {
-        let server = self.at(place, dns).await?;
+    async fn server(self, place: &Place, addresses: Vec<IpAddr>, databases: &[String]) -> Said {
+        let server = self.at(place, addresses);
         let asked = async {
             let mut connection = server.connect().await?;
             let tables = tables(&mut connection, databases).await;
@@ -385,19 +394,12 @@ impl Side<'_> {
         place: &Place,
         dns: Option<&Result<Dns, String>>,
     ) -> Result<String, String> {
-        let server = self.at(place, dns).await?;
+        let server = self.at(place, addresses(&place.host, dns).await?);
         let identity = server.identity().await;
         identity.map_err(|error| told(&Failure::from(error)))
     }
 
-    async fn at(self, place: &Place, dns: Option<&Result<Dns, String>>) -> Result<Server, String> {
-        let addresses = match dns {
-            Some(Ok(dns)) => dns
-                .addresses(&place.host)
-                .await
-                .map_err(|error| told(&Failure::from(error)))?,
-            _ => Vec::new(),
-        };
+    fn at(self, place: &Place, addresses: Vec<IpAddr>) -> Server {
         let config = sql::Config {
             endpoint: Endpoint::Tcp {
                 host: place.host.clone(),
@@ -410,7 +412,7 @@ impl Side<'_> {
             },
             deadline: self.replica.deadline(),
         };
-        Ok(Server::at(config, addresses))
+        Server::at(config, addresses)
     }
 }
 
