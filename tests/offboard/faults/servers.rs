@@ -297,9 +297,9 @@ fn a_tarball_that_a_quota_has_no_room_for_fails_alone() {
         told.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let trees = space(&format!("/user/{user}")) + space(&format!("/user/hive/warehouse/{user}.db"));
-    let used = space(ARCHIVE);
+    let taken = space(ARCHIVE);
     let limit = |room: u64| {
-        let limit = (used + trees + room).to_string();
+        let limit = (taken + trees + room).to_string();
         world.hdfs(&["dfsadmin", "-setSpaceQuota", &limit, ARCHIVE]);
     };
     // Not even a record could be written.
