@@ -1,7 +1,6 @@
 //! What breaks while things are deleted, in the sandbox of these tests' own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use super::servers::{ARCHIVE, Private, UNSEEN, alone, private, send};
 use super::{clean, run, run_with};
@@ -211,43 +210,35 @@ fn a_host_lost_in_the_middle_holds_hdfs_back() {
     goes_on(&world, user, &plan);
 }
 
+/// As a run leaves a host that dies while it removes a home.
 #[test]
 fn a_removal_that_dies_halfway_is_finished() {
     let world = private();
     let world = alone(&world);
     let user = "elvisdelhalf";
-    leaver(&world, user);
-    let host = &world.0.hosts()[0].name;
-    world.on_host(
-        host,
-        &format!(
-            "mkdir /home/{user}/heap && cd /home/{user}/heap && seq 60000 | xargs touch && \
-             chown -R {user}: ."
-        ),
-    );
-    let (ran, plan) = plan(&world, user, &DELETE);
-    ran.expect(3);
+    let plan = planned(&world, user, &[]);
+    let host = world.0.hosts()[0].name.clone();
     let step = format!("remove-{host}");
-    let mut killer = None;
-    let ran = run_with(&world.config(), &plan, &format!("started:{step}"), |_| {
-        let tomb = format!("[-]- /home/[.]{user}[.]opsweek-removing");
-        let script = format!("echo; until pkill -9 -f \"{tomb}\"; do :; done");
-        let command = format!("sudo -n bash -c '{script}'");
-        let mut started = world.0.ssh_command(host).unwrap();
-        let started = started.arg(command).stdout(Stdio::piped()).spawn();
-        let started = killer.insert(started.unwrap());
-        let mut line = String::new();
-        let said = BufReader::new(started.stdout.take().unwrap()).read_line(&mut line);
-        assert_eq!(said.unwrap(), 1);
-    })
-    .expect(PARTLY);
-    assert!(killer.unwrap().wait().unwrap().success());
-    let drop = format!("drop-{user}");
-    told(&ran, &[(&step, "failed"), (&drop, "skipped")]);
-    let remains = world.on_host(host, &format!("ls -A /home | grep {user}"));
-    assert_eq!(remains, format!(".{user}.opsweek-removing\n"));
+    let tomb = format!("/home/.{user}.opsweek-removing");
+    let killed = run_with(
+        &world.config(),
+        &plan,
+        &format!("started:{step}"),
+        |child| {
+            world.on_host(
+                &host,
+                &format!("mv /home/{user} {tomb}; rm -r {tomb}/notebooks"),
+            );
+            send("-KILL", &child.id());
+        },
+    );
+    assert_eq!(killed.code, None);
+    let looked = offboard_with(&world.config()).arg(user).output().unwrap();
+    let looked = Ran::from(looked).expect(3);
+    assert!(looked.stdout.contains(&tomb), "{}", looked.stdout);
+    assert!(world.in_hdfs(&format!("/user/{user}")));
     goes_on(&world, user, &plan);
-    let remains = world.on_host(host, &format!("ls -A /home | grep -c {user} || true"));
+    let remains = world.on_host(&host, &format!("ls -A /home | grep -c {user} || true"));
     assert_eq!(remains, "0\n");
 }
 
@@ -391,7 +382,7 @@ fn without_a_trash_it_is_refused_beforehand() {
     assert!(world.in_hdfs(&format!("{ARCHIVE}/{kept}/.Trash/Current")));
     let mut restore = offboard_with(&world.config());
     let restore = restore.args([kept, "--restore", "--yes"]).output().unwrap();
-    let restored = Ran::from(restore).expect(0);
+    let restored = Ran::from(restore).expect(3);
     let told = format!("the records stay in {ARCHIVE}/.{kept}.restoring as HDFS has no trash");
     assert!(restored.stdout.contains(&told), "{}", restored.stdout);
     assert!(world.in_hdfs(&format!("/user/{kept}/.Trash/Current")));
