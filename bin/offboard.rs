@@ -3,6 +3,8 @@
 
 #[path = "offboard/args.rs"]
 mod args;
+#[path = "offboard/batches.rs"]
+mod batches;
 #[path = "offboard/leavers.rs"]
 mod leavers;
 

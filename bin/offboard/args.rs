@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::value_parser;
 use opsweek_core::actions::guard::UserName;
 use opsweek_core::procedures::offboard::moving::TableMove;
 use opsweek_core::procedures::offboard::scope::{Place, Scope};
-use opsweek_core::procedures::offboard::{Batches, Homes, Intent, Request};
+use opsweek_core::procedures::offboard::{Homes, Intent, Request};
+
+use crate::batches::Batching;
 
 /// What becomes of homes on hosts.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -86,15 +87,8 @@ pub(crate) struct Args {
     /// Go on although the user seems to be active
     #[arg(long, requires = "change")]
     pub(crate) even_if_active: bool,
-    /// Go over hosts so many at a time
-    #[arg(long, value_name = "N", requires = "work", value_parser = value_parser!(u32).range(1..))]
-    pub(crate) batch: Option<u32>,
-    /// Seconds between one batch of hosts and the next
-    #[arg(long, value_name = "SECONDS", requires = "batch", value_parser = value_parser!(u32).range(..=86_400))]
-    pub(crate) sleep: Option<u32>,
-    /// Begin no further batch once fewer hosts than this have succeeded [default: 100%]
-    #[arg(long, value_name = "PERCENT", requires = "batch", value_parser = percent)]
-    pub(crate) success: Option<u8>,
+    #[command(flatten)]
+    pub(crate) batches: Batching,
 }
 
 impl Args {
@@ -118,7 +112,7 @@ impl Args {
             places: self.scope(),
             move_tables: self.move_tables.clone(),
             include: self.include.clone(),
-            batches: self.batches(),
+            batches: self.batches.asked(),
         }
     }
 
@@ -137,23 +131,6 @@ impl Args {
             [] => Scope::all(),
             places => places.iter().copied().collect(),
         }
-    }
-
-    /// How fast hosts are to be gone over.
-    fn batches(&self) -> Option<Batches> {
-        self.batch.map(|size| Batches {
-            size,
-            sleep: self.sleep.unwrap_or(0),
-            success: self.success.unwrap_or(100),
-        })
-    }
-}
-
-fn percent(text: &str) -> Result<u8, &'static str> {
-    let number = text.strip_suffix('%').unwrap_or(text);
-    match number.parse() {
-        Ok(percent @ 0..=100) => Ok(percent),
-        _ => Err("a percentage is 0% to 100%"),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Data that is not as one would like it, on the real servers.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
 use crate::support::{
     Ran, host_trees, in_hdfs, offboard, offboard_with, on_host, sandbox, scratch, seed, world_of,
 };
@@ -203,4 +206,95 @@ fn a_home_that_is_a_link_goes_without_what_it_points_to() {
     offboard([user, "--restore", "--yes"]).expect(0);
     let link = on_host(host, &format!("readlink /home/{user}"));
     assert_eq!(link, format!("/root/{user}-kept\n"));
+}
+
+/// What stands for a name that is not UTF-8 where only UTF-8 can be written.
+const STANDS: &[u8; 4] = b"QZQZ";
+const NOT_UTF8: &[u8; 4] = b"\xff\xfe\xc3(";
+
+/// A port by which the `NameNode` is reached, and on which names turn into what is not UTF-8: in
+/// `requests`, or else in answers.
+fn spoilt(requests: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let namenode = sandbox().port("namenode").unwrap().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", namenode)).unwrap();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || pump(from, to, requests));
+            std::thread::spawn(move || pump(server, client, !requests));
+        }
+    });
+    port
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, spoil: bool) {
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let bytes = &mut buffer[..length];
+        if spoil {
+            for at in 0..length.saturating_sub(3) {
+                if bytes[at..].starts_with(STANDS) {
+                    bytes[at..at + 4].copy_from_slice(NOT_UTF8);
+                }
+            }
+        }
+        if to.write_all(bytes).is_err() {
+            break;
+        }
+    }
+    // Whoever has ended it already needs no telling.
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Names of HDFS are text: the `NameNode` takes bytes that are none for U+FFFD, one for each that
+/// fits nowhere, and so it stays.
+#[test]
+fn a_name_that_is_not_utf8_becomes_one_in_hdfs() {
+    let user = "elvisbytes";
+    seed(user);
+    let folder = format!("hdfs://127.0.0.1:{}/user/{user}/aQZQZb", spoilt(true));
+    let made = sandbox().hdfs(Some(user), &["dfs", "-mkdir", &folder]);
+    assert!(made.unwrap().status.success());
+    let port = sandbox().port("namenode-http").unwrap().unwrap();
+    let mut web = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let path = format!("/webhdfs/v1/user/{user}?op=LISTSTATUS&user.name=hdfs");
+    write!(web, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut listed = String::new();
+    web.read_to_string(&mut listed).unwrap();
+    let name = "a\u{fffd}\u{fffd}\u{fffd}(b";
+    assert!(listed.contains(name), "{listed}");
+    let before = sandbox().listing(user).unwrap();
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert_eq!(sandbox().listing(user).unwrap(), before);
+}
+
+/// Were there such a name, it would be a place that could not be looked at.
+#[test]
+fn a_name_that_arrives_as_no_utf8_is_a_gap() {
+    let user = "elvisgap";
+    seed(user);
+    let folder = format!("/user/{user}/notebooks/QZQZ");
+    let made = sandbox().hdfs(Some(user), &["dfs", "-mkdir", "-p", &folder]);
+    assert!(made.unwrap().status.success());
+    let before = world_of(user);
+    let config = scratch(&format!("{user}.toml"));
+    let text = std::fs::read_to_string(sandbox().config_path()).unwrap();
+    let url = format!("[hdfs]\nurl = \"hdfs://127.0.0.1:{}\"\n", spoilt(false));
+    std::fs::write(&config, text.replacen("[hdfs]\n", &url, 1)).unwrap();
+    for flags in [&[][..], &LEAVES] {
+        let mut command = offboard_with(&config);
+        let ran = Ran::from(command.arg(user).args(flags).output().unwrap()).expect(7);
+        let told = format!("list /user/{user}/notebooks as hdfs: a name in it is not UTF-8");
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            all.contains("NOT looked at: hdfs: ") && all.contains(&told),
+            "{all}"
+        );
+    }
+    assert_eq!(world_of(user), before);
 }

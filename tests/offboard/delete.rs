@@ -71,12 +71,9 @@ fn others_tables_no_review_and_no_task_each_stop_it() {
     assert_eq!(world_of(user), before);
 }
 
-/// Deletes, and looks that nothing but records is left.
-fn deleted(user: &str, flags: &[&str]) {
-    seed(user);
-    clear(user);
-    let plan = saved(user, &[&["--task", "T123456"], flags].concat(), 3);
-    offboard(["--plan", &plan, "--yes"]).expect(0);
+/// Nothing but the records is there, by the servers' own clients.
+#[track_caller]
+pub(super) fn gone(user: &str) {
     assert!(!in_hdfs(&format!("/user/{user}")));
     assert!(!in_hdfs(&format!("/user/hive/warehouse/{user}.db")));
     assert_eq!(databases_of(user), Vec::<Vec<String>>::new());
@@ -94,6 +91,15 @@ fn deleted(user: &str, flags: &[&str]) {
             "{record}"
         );
     }
+}
+
+/// Deletes, and looks that nothing but records is left.
+fn deleted(user: &str, flags: &[&str]) {
+    seed(user);
+    clear(user);
+    let plan = saved(user, &[&["--task", "T123456"], flags].concat(), 3);
+    offboard(["--plan", &plan, "--yes"]).expect(0);
+    gone(user);
     // Done is done: for a look, for a new plan, for this one; and nothing can come back.
     let ran = offboard([user]).expect(0);
     assert!(

@@ -4,14 +4,14 @@ use crate::support::{
     Ran, databases_of, in_hdfs, listing, offboard, offboard_with, sandbox, scratch, seed, world_of,
 };
 
-const WAREHOUSE: &str = "/user/hive/warehouse";
+pub(super) const WAREHOUSE: &str = "/user/hive/warehouse";
 
-fn sql(statement: &str) -> Vec<Vec<String>> {
+pub(super) fn sql(statement: &str) -> Vec<Vec<String>> {
     sandbox().metastore_sql(statement).unwrap()
 }
 
 /// Gives the user's partitioned table `sessions`, with its files, to azy.
-fn give_to_azy(user: &str) {
+pub(super) fn give_to_azy(user: &str) {
     sql(&format!(
         "UPDATE TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID SET t.OWNER = 'azy' \
          WHERE d.NAME = '{user}' AND t.TBL_NAME = 'sessions'"
@@ -22,7 +22,7 @@ fn give_to_azy(user: &str) {
 }
 
 /// Database, owner, location of each table and partition of this name.
-fn located(table: &str, owner: &str) -> Vec<Vec<String>> {
+pub(super) fn located(table: &str, owner: &str) -> Vec<Vec<String>> {
     sql(&format!(
         "SELECT d.NAME, t.OWNER, s.LOCATION FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID \
          JOIN SDS s ON t.SD_ID = s.SD_ID WHERE t.TBL_NAME = '{table}' AND t.OWNER = '{owner}' \

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use opsweek_core::engine::render::{bytes, clean, state};
 use opsweek_core::engine::{Event, Observer, Outcome};
 use opsweek_core::fold::fold;
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::console::Terminal;
 
@@ -22,7 +23,7 @@ const BARS: usize = 12;
 pub(crate) struct Watch {
     terminal: Arc<dyn Terminal>,
     steps: bool,
-    /// The event at which the process kills itself: see [`Watch::crash`].
+    /// The event at which the process kills or stops itself: see [`Watch::crash`].
     crash: Option<String>,
     seen: Mutex<Seen>,
 }
@@ -70,15 +71,19 @@ impl Watch {
     /// The law of crashes says that a run killed at any moment can be gone on with. Only
     /// the process itself can hit the moments before and after a journal line: the
     /// end-to-end tests name one by `OPSWEEK_CRASH=applied:STEP` (or `started`, `finished`),
-    /// which debug builds alone read.
+    /// which debug builds alone read. `pause:started:STEP` stops the process there until it is
+    /// told to continue, so that what the step needs can be taken away at just that moment.
     fn crash(&self, event: &str, step: &str) {
-        let here = self
-            .crash
-            .as_deref()
-            .and_then(|at| at.strip_prefix(event)?.strip_prefix(':'));
+        let Some(at) = self.crash.as_deref() else {
+            return;
+        };
+        let (signal, at) = match at.strip_prefix("pause:") {
+            Some(at) => (Signal::STOP, at),
+            None => (Signal::KILL, at),
+        };
+        let here = at.strip_prefix(event).and_then(|at| at.strip_prefix(':'));
         if here == Some(step) {
-            let pid = rustix::process::getpid();
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = kill_process(getpid(), signal);
         }
     }
 

@@ -117,6 +117,9 @@ pub struct UpOptions {
     /// A JVM of its own for the metastore, so that a test can take it or HDFS away
     #[arg(long)]
     pub split_metastore: bool,
+    /// A cluster without trash: `fs.trash.interval` is 0
+    #[arg(long)]
+    pub no_trash: bool,
 }
 
 impl Default for UpOptions {
@@ -127,6 +130,7 @@ impl Default for UpOptions {
             hosts: 6,
             split_datanode: false,
             split_metastore: false,
+            no_trash: false,
         }
     }
 }
@@ -342,6 +346,7 @@ impl Sandbox {
                 hosts: state.hosts,
                 split_datanode: state.split_datanode,
                 split_metastore: state.split_metastore,
+                no_trash: state.no_trash,
             },
             progress,
         )

@@ -79,6 +79,7 @@ impl<'a> Start<'a> {
         });
         if missing.contains(&"hdfs") {
             state.split_datanode = self.options.split_datanode;
+            state.no_trash = self.options.no_trash;
         }
         if missing.contains(&"metastore") {
             state.split_metastore = self.options.split_metastore;
@@ -296,7 +297,7 @@ impl<'a> Start<'a> {
             (self.progress)(&format!("going on without: {error}"));
         }
         if has("hdfs") || has("datanode") {
-            hdfs::write_conf(dir, &state.ports)?;
+            hdfs::write_conf(dir, state)?;
         }
         if let (true, Some(backend)) = (has("metastore"), state.backend) {
             metastore::make_database(dir, backend, &java, &cache, &tool, self.progress)?;
@@ -420,7 +421,7 @@ fn rehearse(
     for names in [hdfs::NAMENODE_PORTS, hdfs::DATANODE_PORTS, backend.ports()] {
         servers::assign(&mut state.ports, dir, names);
     }
-    hdfs::write_conf(dir, &state.ports)?;
+    hdfs::write_conf(dir, &state)?;
     metastore::make_database(dir, backend, java, cache, mark, &|_| ())?;
     metastore::write_conf(dir, &state.ports, backend)?;
     let mut tool = process::tool(java.program(), mark);

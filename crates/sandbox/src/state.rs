@@ -23,6 +23,9 @@ pub(crate) struct State {
     pub(crate) split_datanode: bool,
     /// Whether the metastore has its own JVM.
     pub(crate) split_metastore: bool,
+    /// Whether HDFS has no trash.
+    #[serde(default)]
+    pub(crate) no_trash: bool,
     /// How many hosts there were.
     pub(crate) hosts: u8,
 }

@@ -2,6 +2,7 @@
 //! the same plan goes on from there once the fault is gone.
 
 mod batches;
+mod delete;
 mod hosts;
 mod hosts_refuse;
 mod servers;
@@ -74,6 +75,34 @@ fn run_until(config: &Path, plan: &str, faults: &[Fault<'_>]) -> Ran {
     let mut ran = Ran::from(child.wait_with_output().unwrap());
     ran.stderr = stderr;
     ran
+}
+
+/// Runs the plan and stops it at the moment, such as `started:STEP`; goes on after the fault.
+#[track_caller]
+fn run_with(config: &Path, plan: &str, moment: &str, fault: impl FnOnce(&Child)) -> Ran {
+    let mut child = offboard_with(config)
+        .env("OPSWEEK_CRASH", format!("pause:{moment}"))
+        .args(["--plan", plan, "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let is_stopped = || {
+        std::fs::read_to_string(&status)
+            .unwrap()
+            .contains("State:\tT")
+    };
+    while !is_stopped() {
+        if child.try_wait().unwrap().is_some() {
+            let ran = Ran::from(child.wait_with_output().unwrap());
+            panic!("never came to {moment}:\n{}{}", ran.stdout, ran.stderr);
+        }
+        std::thread::yield_now();
+    }
+    fault(&child);
+    servers::send("-CONT", &child.id());
+    child.wait_with_output().unwrap().into()
 }
 
 /// The look finds nothing of the user any more.

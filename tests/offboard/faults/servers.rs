@@ -10,11 +10,11 @@ use super::{archive_of, clean, planned, run, run_until};
 use crate::support::{Ran, offboard_with};
 
 /// That what stands now could not be looked at outranks that only a part was done.
-const UNSEEN: i32 = 7;
-const ARCHIVE: &str = "/wmf/data/archive/user";
+pub(super) const UNSEEN: i32 = 7;
+pub(super) const ARCHIVE: &str = "/wmf/data/archive/user";
 
 /// Taken down with the last test that uses it.
-struct Private(Sandbox);
+pub(super) struct Private(pub(super) Sandbox);
 
 impl Drop for Private {
     fn drop(&mut self) {
@@ -22,9 +22,9 @@ impl Drop for Private {
     }
 }
 
-fn quiet(_: &str) {}
+pub(super) fn quiet(_: &str) {}
 
-fn send(signal: &str, pid: &impl ToString) {
+pub(super) fn send(signal: &str, pid: &impl ToString) {
     let sent = Command::new("kill")
         .args([signal, &pid.to_string()])
         .status();
@@ -33,7 +33,7 @@ fn send(signal: &str, pid: &impl ToString) {
 
 /// The one private sandbox, for one test at a time: `NameNode`, `DataNode` and metastore in
 /// processes of their own, two hosts.
-fn private() -> Arc<Mutex<Private>> {
+pub(super) fn private() -> Arc<Mutex<Private>> {
     static SLOT: Mutex<Weak<Mutex<Private>>> = Mutex::new(Weak::new());
     let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
     slot.upgrade().unwrap_or_else(|| {
@@ -50,20 +50,26 @@ fn private() -> Arc<Mutex<Private>> {
 }
 
 /// Whatever a test before has left of the servers, they are all up.
-fn alone(world: &Mutex<Private>) -> MutexGuard<'_, Private> {
+pub(super) fn alone(world: &Mutex<Private>) -> MutexGuard<'_, Private> {
     let world = world.lock().unwrap_or_else(PoisonError::into_inner);
-    let options = UpOptions {
-        with: vec![Service::Metastore, Service::Hosts],
-        hosts: 2,
-        split_datanode: true,
-        split_metastore: true,
-    };
-    world.0.up(&options, &quiet).unwrap();
+    world.up(false);
     world
 }
 
 impl Private {
-    fn seed(&self, user: &str, files: usize) {
+    /// Brings up what is not; a `NameNode` that is started now has a trash, or `no_trash`.
+    pub(super) fn up(&self, no_trash: bool) {
+        let options = UpOptions {
+            with: vec![Service::Metastore, Service::Hosts],
+            hosts: 2,
+            split_datanode: true,
+            split_metastore: true,
+            no_trash,
+        };
+        self.0.up(&options, &quiet).unwrap();
+    }
+
+    pub(super) fn seed(&self, user: &str, files: usize) {
         let options = SeedOptions {
             files,
             ..SeedOptions::default()
@@ -71,18 +77,18 @@ impl Private {
         self.0.seed(user, &options).unwrap();
     }
 
-    fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.0.config_path()
     }
 
     #[track_caller]
-    fn hdfs(&self, arguments: &[&str]) -> String {
+    pub(super) fn hdfs(&self, arguments: &[&str]) -> String {
         let output = self.0.hdfs(None, arguments).unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn in_hdfs(&self, path: &str) -> bool {
+    pub(super) fn in_hdfs(&self, path: &str) -> bool {
         let test = self.0.hdfs(None, &["dfs", "-test", "-e", path]).unwrap();
         test.status.success()
     }
@@ -94,12 +100,12 @@ impl Private {
     }
 
     /// kill -9.
-    fn kill(&self, server: &str) {
+    pub(super) fn kill(&self, server: &str) {
         self.signal(server, "-KILL");
     }
 
     #[track_caller]
-    fn on_host(&self, host: &str, script: &str) -> String {
+    pub(super) fn on_host(&self, host: &str, script: &str) -> String {
         let output = self
             .0
             .ssh(host, &format!("sudo -n bash -c '{script}'"))
@@ -108,7 +114,7 @@ impl Private {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn start(&self, server: &str) {
+    pub(super) fn start(&self, server: &str) {
         self.0.start_server(server, &quiet).unwrap();
     }
 
@@ -270,6 +276,60 @@ fn a_quota_that_is_exceeded_is_named() {
     );
     assert!(world.in_hdfs(&format!("/user/{user}")));
     world.goes_on(user, &plan);
+}
+
+#[test]
+fn a_tarball_that_a_quota_has_no_room_for_fails_alone() {
+    const BLOCK: u64 = 128 << 20;
+    let world = private();
+    let world = alone(&world);
+    let user = "elvisroom";
+    world.seed(user, 10);
+    let host = &world.0.hosts()[0].name;
+    world.on_host(
+        host,
+        &format!(
+            "head -c 200M /dev/urandom > /home/{user}/noise; chown {user}: /home/{user}/noise"
+        ),
+    );
+    let space = |path: &str| -> u64 {
+        let told = world.hdfs(&["dfs", "-du", "-s", path]);
+        told.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let trees = space(&format!("/user/{user}")) + space(&format!("/user/hive/warehouse/{user}.db"));
+    let taken = space(ARCHIVE);
+    let limit = |room: u64| {
+        let limit = (taken + trees + room).to_string();
+        world.hdfs(&["dfsadmin", "-setSpaceQuota", &limit, ARCHIVE]);
+    };
+    // Not even a record could be written.
+    limit(BLOCK - 1);
+    let refused = archive_of(&world.config(), user);
+    // A record, but not two blocks of a tarball.
+    limit(BLOCK + (4 << 20));
+    let noted = archive_of(&world.config(), user);
+    let plan = crate::support::scratch(&format!("{user}.json"));
+    let plan = plan.to_str().unwrap();
+    let ran = run(&world.config(), plan);
+    world.hdfs(&["dfsadmin", "-clrSpaceQuota", ARCHIVE]);
+    let refused = refused.expect(8);
+    assert!(
+        refused.stderr.contains("-setSpaceQuota"),
+        "{}",
+        refused.stderr
+    );
+    let noted = noted.expect(3);
+    let told = format!("- {ARCHIVE} has a quota of ");
+    assert!(
+        noted.stdout.contains(&told) && noted.stdout.contains("fails alone"),
+        "{}",
+        noted.stdout
+    );
+    let ran = ran.expect(6);
+    assert!(ran.stderr.contains("quota exceeded"), "{}", ran.stderr);
+    let stands = world.on_host(host, &format!("stat -c %s /home/{user}/noise"));
+    assert_eq!(stands, "209715200\n");
+    world.goes_on(user, plan);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Ports, http_get};
 use crate::error::Error;
 use crate::files;
+use crate::state::State;
 
 /// What listens in the `NameNode`.
 pub(crate) const NAMENODE_PORTS: &[&str] = &["namenode", "namenode-http"];
@@ -26,7 +27,8 @@ fn at(ports: &Ports, name: &str) -> String {
 }
 
 /// Writes `core-site.xml`, `hdfs-site.xml` and `log4j.properties`.
-pub(crate) fn write_conf(dir: &Path, ports: &Ports) -> Result<(), Error> {
+pub(crate) fn write_conf(dir: &Path, state: &State) -> Result<(), Error> {
+    let ports = &state.ports;
     let conf = conf(dir);
     files::folder(&conf)?;
     files::folder(&dir.join("hdfs/tmp"))?;
@@ -35,7 +37,7 @@ pub(crate) fn write_conf(dir: &Path, ports: &Ports) -> Result<(), Error> {
     let core = files::site_xml(&[
         ("fs.defaultFS", &uri(ports)),
         ("fs.permissions.umask-mode", "022"),
-        ("fs.trash.interval", "60"),
+        ("fs.trash.interval", if state.no_trash { "0" } else { "60" }),
         ("hadoop.security.group.mapping", "opsweek.Groups"),
         ("hadoop.security.key.provider.path", &keys),
         ("hadoop.tmp.dir", &path("tmp")),

@@ -177,10 +177,22 @@ impl Action {
     pub(super) async fn observe(&self, world: &World, _: &Cx) -> Result<State, Failure> {
         let hdfs = world.hdfs()?;
         match self {
-            Self::Record { to, .. } | Self::Put { to, .. } | Self::MakeFolder { to, .. } => {
-                Ok(match to.find(hdfs).await? {
-                    Some(_) => State::Done,
-                    None => made_in(hdfs, &to.staged).await?,
+            Self::Record { to, .. } | Self::Put { to, .. } => Ok(match to.find(hdfs).await? {
+                Some(_) => State::Done,
+                None => made_in(hdfs, &to.staged).await?,
+            }),
+            Self::MakeFolder {
+                to, owner, group, ..
+            } => {
+                let Some(path) = to.find(hdfs).await? else {
+                    return made_in(hdfs, &to.staged).await;
+                };
+                // A run may have ended before it gave the folder away; later steps leave it its owner.
+                let whole = |found: Status| found.owner == *owner && found.group == *group;
+                Ok(if hdfs.stat(path).await?.is_none_or(whole) {
+                    State::Done
+                } else {
+                    State::Pending
                 })
             }
             Self::Move { from, to, was } => {
@@ -243,10 +255,11 @@ impl Action {
                 group,
                 mode,
             } => {
-                hdfs.mkdir(&to.staged, *mode).await?;
-                hdfs.set_owner(&to.staged, Some(owner), Some(group)).await?;
+                let path = to.find(hdfs).await?.unwrap_or(&to.staged);
+                hdfs.mkdir(path, *mode).await?;
+                hdfs.set_owner(path, Some(owner), Some(group)).await?;
                 // mkdir's mode passes through the server's umask.
-                hdfs.set_mode(&to.staged, *mode).await?;
+                hdfs.set_mode(path, *mode).await?;
                 Ok(Value::Null)
             }
             Self::Move { from, to, .. } => {

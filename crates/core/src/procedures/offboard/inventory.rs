@@ -11,6 +11,7 @@ use crate::actions::hdfs::Tree;
 use crate::actions::hive::{DatabaseEvidence, TableEvidence};
 use crate::actions::host::places::Places;
 use crate::engine::Gap;
+use crate::services::hdfs::Defaults;
 
 /// Whether the admins' data file lists the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,6 +83,8 @@ pub struct HdfsFindings {
     pub unmoved: Option<String>,
     /// Data elsewhere that was asked for, and what is there.
     pub included: Vec<(String, Option<Found>)>,
+    /// What the cluster's files and its trash are like; only when something is to be done.
+    pub defaults: Option<Defaults>,
     /// The quotas of folders that an archive goes to.
     pub quotas: Vec<Quota>,
     /// What trees weigh that may go there, by path; only where there are quotas.
@@ -121,6 +124,12 @@ pub struct Weight {
 }
 
 impl HdfsFindings {
+    /// Whether nothing can be moved to a trash.
+    pub fn trashless(&self) -> bool {
+        self.defaults
+            .is_some_and(|defaults| defaults.trash_interval == 0)
+    }
+
     /// The trees elsewhere that are there.
     pub fn elsewhere(&self) -> impl Iterator<Item = &Tree> {
         let found = self.included.iter().filter_map(|(_, found)| found.as_ref());

@@ -17,6 +17,7 @@ pub mod restore;
 pub mod scan;
 pub mod scope;
 mod shared;
+mod steps;
 #[cfg(test)]
 mod tests;
 

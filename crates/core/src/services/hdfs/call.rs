@@ -144,7 +144,9 @@ fn panicked(call: Call, panic: &(dyn Any + Send)) -> Error {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or_default();
     let call = Box::new(call);
-    let source = Detail::of(text);
+    // After what was called on what.
+    let said = text.rsplit_once("value: ").map_or(text, |(_, said)| said);
+    let source = Detail::of(said);
     if text.contains("Utf8Error") {
         Error::NotUtf8 { call, source }
     } else {
@@ -175,7 +177,10 @@ mod tests {
         let name = vec![b'a', 0xff];
         let utf8 = async { Ok(std::str::from_utf8(&name).unwrap().len()) };
         let error = hdfs.attempt(call, utf8).await.unwrap_err();
-        assert!(matches!(error, Error::NotUtf8 { .. }), "{error:?}");
+        let Error::NotUtf8 { source, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert!(source.message.starts_with("Utf8Error {"), "{source}");
         let other = async { Ok(name.iter().position(|b| *b == 7).unwrap()) };
         let error = hdfs.attempt(call, other).await.unwrap_err();
         assert!(matches!(error, Error::Other { .. }), "{error:?}");

@@ -32,7 +32,7 @@ pub use file::{Existing, Written};
 pub use path::{is_within, normal};
 pub use status::{Status, Summary};
 pub use tree::{Counts, TreeChange};
-pub use web::Cluster;
+pub use web::{Cluster, Defaults};
 
 use call::backoff;
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{Call, Detail, Error, Hdfs, absent, path};
 
@@ -18,6 +18,25 @@ pub struct Cluster {
     pub cluster_id: String,
     /// The name space's block pool, such as `BP-...`.
     pub block_pool_id: String,
+}
+
+/// What the `NameNode` tells clients to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
+pub struct Defaults {
+    /// The size of a block, in bytes: so much a quota must have room for while a file is written.
+    pub block_size: u64,
+    /// How many replicas a file has.
+    pub replication: u64,
+    /// `fs.trash.interval`: how long the trash keeps things, in minutes; 0 where there is none.
+    pub trash_interval: u64,
+}
+
+/// The answer to `GETSERVERDEFAULTS`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerDefaults {
+    fs_server_defaults: Defaults,
 }
 
 /// `/jmx?qry=Hadoop:service=NameNode,name=NameNode*`: `NameNodeInfo` and `NameNodeStatus`.
@@ -124,6 +143,14 @@ impl Hdfs {
         let jmx = self.jmx("ask for the safe mode", true).await?;
         let on = |bean: &Bean| bean.safemode.as_ref().is_some_and(|text| !text.is_empty());
         Ok(jmx.beans.iter().any(on))
+    }
+
+    /// What files and the trash are like where nobody asks for something else.
+    pub async fn defaults(&self) -> Result<Defaults, Error> {
+        let query = [("op", "GETSERVERDEFAULTS"), ("user.name", self.user())];
+        let op = "ask for the defaults";
+        let told: ServerDefaults = self.web(op, "/webhdfs/v1/", &query, |_| true).await?;
+        Ok(told.fs_server_defaults)
     }
 
     /// Folders at or below `under` of which snapshots may be taken, sorted. Such a folder, or one that
@@ -389,6 +416,22 @@ mod tests {
                 "{code}"
             );
         }
+    }
+
+    /// An answer as Hadoop 3.4 gives it.
+    #[tokio::test]
+    async fn a_cluster_without_trash_says_so() {
+        let body = r#"{"FsServerDefaults":{"replication":3,"encryptDataTransfer":"false",
+            "defaultStoragePolicyId":7,"writePacketSize":65536,"fileBufferSize":4096,
+            "keyProviderUri":"","checksumType":2,"trashInterval":0,"blockSize":134217728,
+            "bytesPerChecksum":512}}"#;
+        let hdfs = client(vec![server("200 OK", body)]);
+        let expected = Defaults {
+            block_size: 128 << 20,
+            replication: 3,
+            trash_interval: 0,
+        };
+        assert_eq!(hdfs.defaults().await.unwrap(), expected);
     }
 
     #[tokio::test]

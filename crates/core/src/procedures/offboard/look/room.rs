@@ -7,7 +7,8 @@ use crate::actions::guard::lies_in;
 use crate::engine::Failure;
 use crate::services::hdfs::Hdfs;
 
-/// Fills in what keeps trees from going where they are to go: snapshots, encryption zones, quotas.
+/// Fills in what keeps trees from going where they are to go: snapshots, encryption zones, quotas,
+/// and that there is no trash.
 pub(in super::super) async fn room(
     hdfs: &Hdfs,
     intent: Intent,
@@ -39,6 +40,7 @@ pub(in super::super) async fn room(
     if intent == Intent::Look {
         return Ok(());
     }
+    found.defaults = Some(hdfs.defaults().await?);
     quotas(hdfs, policy, found, &trees).await
 }
 

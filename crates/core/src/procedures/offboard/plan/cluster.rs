@@ -214,7 +214,7 @@ impl Planner<'_> {
                 .found
                 .hdfs
                 .iter()
-                .filter(|_| !self.deletes())
+                .filter(|hdfs| !self.deletes() && !hdfs.trashless())
                 .flat_map(|hdfs| &hdfs.parts)
                 .map(|part| part.path.clone())
                 .collect(),
@@ -280,6 +280,11 @@ impl Planner<'_> {
         }
         let parts = found.filter(|_| !self.deletes());
         for part in parts.map(|hdfs| hdfs.parts.clone()).unwrap_or_default() {
+            if self.trashless() {
+                let note = format!("{} is archived too: HDFS has no trash", part.path);
+                self.notes.push(note);
+                continue;
+            }
             let path = self.moved(&part.path).unwrap_or_else(|| part.path.clone());
             let name = part.path.rsplit('/').next().unwrap_or_default();
             let id = format!("trash-{name}");

@@ -11,11 +11,8 @@ use crate::actions::hdfs::Tree;
 use crate::actions::{Action, hdfs, host};
 use crate::engine::{Plan, Risk};
 use crate::procedures::Refusal;
-use crate::procedures::offboard::Intent;
 use crate::procedures::offboard::inventory::{HdfsFindings, Inventory};
-
-/// What the titles of these plans begin with; the path of the records follows.
-pub(super) const TITLE: &str = "delete, records in ";
+use crate::procedures::offboard::{Intent, manifest};
 
 /// The waves of an archive, as they are called here.
 pub(super) const WAVES: [(&str, bool); 6] = [
@@ -27,9 +24,15 @@ pub(super) const WAVES: [(&str, bool); 6] = [
     ("close the records", true),
 ];
 
-/// Whether the plan is one of `--delete`.
+/// Whether the plan is one of `--delete`: its manifest, by which a look will know the records that
+/// it leaves, says that something was deleted.
 pub(in super::super) fn deletes(plan: &Plan<Action>) -> bool {
-    plan.title.starts_with(TITLE)
+    plan.steps.iter().any(|step| match &step.action {
+        Action::Hdfs(hdfs::Action::Put { content, .. }) => {
+            manifest::read(content.as_bytes()).is_some_and(|one| !one.deleted.is_empty())
+        }
+        _ => false,
+    })
 }
 
 /// Hosts have no trash: what goes there was read by somebody as a plan, and somebody has

@@ -59,9 +59,8 @@ impl Planner<'_> {
                 uid,
                 processes: places.processes.len(),
             };
-            self.add(
-                COLLECT,
-                host,
+            self.steps.add(
+                (COLLECT, host),
                 Risk::Costly,
                 format!("stop-{host}"),
                 "nothing writes to the home any more",
@@ -101,9 +100,8 @@ impl Planner<'_> {
             Content::Tarball => "kept in the archive",
             Content::Listing => "what was removed can be looked up",
         };
-        self.add(
-            COLLECT,
-            host,
+        self.steps.add(
+            (COLLECT, host),
             Risk::Costly,
             format!("collect-{host}"),
             why,
@@ -115,9 +113,8 @@ impl Planner<'_> {
             was: places.kept.clone(),
             proof,
         };
-        self.add(
-            REMOVE,
-            host,
+        self.steps.add(
+            (REMOVE, host),
             Risk::Irreversible,
             format!("remove-{host}"),
             "hosts have no trash",

@@ -14,10 +14,11 @@ mod refusals;
 use super::inventory::{HdfsFindings, Inventory, TableFound};
 use super::policy::Policy;
 use super::scope::{Place, Scope};
+use super::steps::{CLUSTER, Steps};
 use super::{Intent, Request};
 use crate::actions::{Action, Artefact, hdfs};
 use crate::engine::plan::FORMAT;
-use crate::engine::{Gap, Plan, Risk, Step, Wave};
+use crate::engine::{Gap, Plan, Risk, Wave};
 use crate::procedures::{Heading, Unplanned};
 pub(super) use delete::{deletes, unfit};
 use refusals::{incomplete, refusals};
@@ -40,9 +41,6 @@ const WAVES: [(&str, bool); 6] = [
     ("close the archive", true),
 ];
 
-/// The lane of everything in HDFS and the metastore: their steps need one another's order.
-const CLUSTER: &str = "cluster";
-
 pub(super) fn plan(
     request: &Request,
     policy: &Policy,
@@ -62,6 +60,7 @@ pub(super) fn plan(
     }
     let lanes: Vec<&str> = planner
         .steps
+        .0
         .iter()
         .map(|step| step.lane.as_str())
         .collect();
@@ -80,12 +79,12 @@ pub(super) fn plan(
         title: format!(
             "{}{}: {} steps, {hosts} hosts",
             if planner.deletes() {
-                delete::TITLE
+                "delete, records in "
             } else {
                 "archive to "
             },
             planner.archive,
-            planner.steps.len(),
+            planner.steps.0.len(),
         ),
         created: found.now,
         task: heading.task.clone(),
@@ -106,7 +105,7 @@ pub(super) fn plan(
             gate,
         })
         .into(),
-        steps: planner.steps,
+        steps: planner.steps.0,
     })
 }
 
@@ -125,7 +124,7 @@ struct Planner<'a> {
     begun: bool,
     /// Renames: from, to.
     moves: Vec<(String, String)>,
-    steps: Vec<Step<Action>>,
+    steps: Steps,
     notes: Vec<String>,
     gaps: Vec<Gap>,
 }
@@ -152,7 +151,7 @@ impl<'a> Planner<'a> {
             suffix,
             begun: begun.is_some(),
             moves: Vec::new(),
-            steps: Vec::new(),
+            steps: Steps::default(),
             notes: Vec::new(),
             gaps: Vec::new(),
         }
@@ -172,25 +171,6 @@ impl<'a> Planner<'a> {
         format!("{name}{}{ending}", self.suffix)
     }
 
-    fn add(
-        &mut self,
-        wave: usize,
-        lane: &str,
-        risk: Risk,
-        id: impl Into<String>,
-        why: &str,
-        action: impl Into<Action>,
-    ) {
-        self.steps.push(Step {
-            id: id.into(),
-            lane: lane.to_owned(),
-            wave,
-            risk,
-            why: why.to_owned(),
-            action: action.into(),
-        });
-    }
-
     /// A step in HDFS or the metastore.
     fn cluster(
         &mut self,
@@ -200,7 +180,7 @@ impl<'a> Planner<'a> {
         why: &str,
         action: impl Into<Action>,
     ) {
-        self.add(wave, CLUSTER, risk, id, why, action);
+        self.steps.add((wave, CLUSTER), risk, id, why, action);
     }
 
     fn steps(&mut self) -> Result<(), Unplanned> {
@@ -230,6 +210,14 @@ impl<'a> Planner<'a> {
         let collects = hosts.iter().any(|host| self.collects(host));
         let stale = self.found.hdfs.iter().flat_map(|hdfs| hdfs.stages.clone());
         for stage in stale.collect::<Vec<_>>() {
+            if self.trashless() {
+                self.notes.push(format!(
+                    "{0} stays, a run that moved nothing left it: HDFS has no trash, and \
+                     hdfs dfs -rm -r {0} removes it",
+                    stage.path
+                ));
+                continue;
+            }
             let name = stage.path.rsplit('/').next().unwrap_or_default();
             let id = format!("trash-{name}");
             let action = hdfs::Action::Trash {
@@ -283,7 +271,7 @@ impl<'a> Planner<'a> {
         if self.request.skip_trash {
             self.delete_from_hdfs();
         }
-        if !self.steps.is_empty() && self.moves_anything() {
+        if !self.steps.0.is_empty() && self.moves_anything() {
             self.close();
         }
         for elsewhere in &hive.elsewhere {
@@ -298,12 +286,20 @@ impl<'a> Planner<'a> {
             ));
         }
         // Within a lane the order is that of the waves; sort_by_key is stable.
-        self.steps.sort_by_key(|step| step.wave);
+        self.steps.0.sort_by_key(|step| step.wave);
         Ok(())
     }
 
+    /// Whether nothing can be moved to a trash.
+    fn trashless(&self) -> bool {
+        self.found
+            .hdfs
+            .as_ref()
+            .is_some_and(HdfsFindings::trashless)
+    }
+
     fn moves_anything(&self) -> bool {
-        self.steps.iter().any(|step| step.id == "record-manifest")
+        self.steps.0.iter().any(|step| step.id == "record-manifest")
     }
 
     fn close(&mut self) {
@@ -324,9 +320,8 @@ impl<'a> Planner<'a> {
             content: format!("{done}\n"),
         };
         let why = "a later look knows that nothing is missing";
-        self.add(
-            CLOSE,
-            "close",
+        self.steps.add(
+            (CLOSE, "close"),
             Risk::Reversible,
             "close-archive",
             why,

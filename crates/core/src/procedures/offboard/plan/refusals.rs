@@ -1,6 +1,6 @@
 //! What forbids a plan, and what must have been seen for one.
 
-use super::CLUSTER;
+use super::delete;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
 use crate::procedures::offboard::inventory::{
@@ -8,6 +8,7 @@ use crate::procedures::offboard::inventory::{
 };
 use crate::procedures::offboard::policy::Policy;
 use crate::procedures::offboard::scope::Place;
+use crate::procedures::offboard::steps::CLUSTER;
 use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
@@ -81,6 +82,17 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                     "copy what is worth keeping out of the zone, then --delete --skip-trash",
                 );
             }
+        }
+        let doomed = delete::doomed(found);
+        if deletes && !request.skip_trash && hdfs.trashless() && !doomed.is_empty() {
+            let paths: Vec<&str> = doomed.iter().map(|tree| tree.path.as_str()).collect();
+            refuse(
+                format!(
+                    "HDFS has no trash (fs.trash.interval is 0): nothing would keep {}",
+                    paths.join(", ")
+                ),
+                "if that is meant: --skip-trash, with --save-plan FILE; read it, then --plan FILE",
+            );
         }
         if let Some(path) = hdfs.reserved.as_ref().filter(|_| !deletes) {
             refuse(

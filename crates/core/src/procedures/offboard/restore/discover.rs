@@ -102,6 +102,7 @@ impl Look<'_> {
             name: name.clone(),
             archive: format!("{}/{name}", self.policy.archive),
             records: folder.clone(),
+            trashless: hdfs.defaults().await?.trash_interval == 0,
             ..Source::default()
         };
         self.manifests(hdfs, &mut source).await?;

@@ -77,6 +77,8 @@ pub struct Source {
     pub owners_done: Vec<String>,
     /// Hosts, with what is to be done there.
     pub hosts: BTreeMap<String, HostBack>,
+    /// Whether the records cannot be moved to a trash in the end.
+    pub trashless: bool,
     /// What the reader should know.
     pub notes: Vec<String>,
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::super::inventory::Inventory;
 use super::super::policy::Policy;
 use super::super::scope::{Place, Scope};
+use super::super::steps::{CLUSTER, Steps};
 use super::{Findings, Source};
 use crate::actions::guard::lies_in;
 use crate::actions::restore::attributes::Attributes;
@@ -17,7 +18,7 @@ use crate::actions::restore::host::Linger;
 use crate::actions::restore::put_back::{GiveUp, PutBack, SetAside};
 use crate::actions::{Action, Artefact, hdfs, hive, host};
 use crate::engine::plan::FORMAT;
-use crate::engine::{Gap, Plan, Risk, Step, Wave};
+use crate::engine::{Gap, Plan, Risk, Wave};
 use crate::procedures::{Heading, Refusal, Unplanned};
 
 /// What the titles of these plans begin with; the archive's path follows.
@@ -27,9 +28,6 @@ pub(super) const TITLE: &str = "restore from ";
 const ASIDE: usize = 0;
 const BACK: usize = 1;
 const CLOSE: usize = 2;
-
-/// The lane of everything in HDFS and the metastore: their steps need one another's order.
-const CLUSTER: &str = "cluster";
 
 /// The plan; no steps where there is nothing to restore.
 pub(in super::super) fn plan(
@@ -50,7 +48,7 @@ pub(in super::super) fn plan(
     }
     let mut planner = Planner {
         user: inventory.user.as_str(),
-        steps: Vec::new(),
+        steps: Steps::default(),
         notes: Vec::new(),
         coverage: inventory.gaps.clone(),
         places: &inventory.places,
@@ -58,10 +56,11 @@ pub(in super::super) fn plan(
     if let Some(source) = &found.source {
         planner.source(source);
     }
-    planner.steps.sort_by_key(|step| step.wave);
+    planner.steps.0.sort_by_key(|step| step.wave);
     let archive = found.source.as_ref().map(|source| source.archive.clone());
     let hosts: BTreeSet<&str> = planner
         .steps
+        .0
         .iter()
         .map(|step| step.lane.as_str())
         .collect();
@@ -77,7 +76,7 @@ pub(in super::super) fn plan(
         title: format!(
             "{TITLE}{}: {} steps, {hosts} hosts",
             archive.unwrap_or_default(),
-            planner.steps.len()
+            planner.steps.0.len()
         ),
         created: heading.now,
         task: heading.task.clone(),
@@ -98,7 +97,7 @@ pub(in super::super) fn plan(
             gate,
         })
         .into(),
-        steps: planner.steps,
+        steps: planner.steps.0,
     })
 }
 
@@ -182,34 +181,16 @@ fn refusals(policy: &Policy, inventory: &Inventory, found: &Findings) -> Vec<Ref
 
 struct Planner<'a> {
     user: &'a str,
-    steps: Vec<Step<Action>>,
+    steps: Steps,
     notes: Vec<String>,
     coverage: Vec<Gap>,
     places: &'a Scope,
 }
 
 impl Planner<'_> {
-    fn add(
-        &mut self,
-        (wave, lane): (usize, &str),
-        risk: Risk,
-        id: impl Into<String>,
-        why: &str,
-        action: impl Into<Action>,
-    ) {
-        self.steps.push(Step {
-            id: id.into(),
-            lane: lane.to_owned(),
-            wave,
-            risk,
-            why: why.to_owned(),
-            action: action.into(),
-        });
-    }
-
     /// A step in HDFS or the metastore.
     fn back(&mut self, risk: Risk, id: impl Into<String>, why: &str, action: impl Into<Action>) {
-        self.add((BACK, CLUSTER), risk, id, why, action);
+        self.steps.add((BACK, CLUSTER), risk, id, why, action);
     }
 
     fn source(&mut self, source: &Source) {
@@ -256,7 +237,7 @@ impl Planner<'_> {
             },
         });
         let why = "the archive becomes a home again, and they are no part of that";
-        self.add(
+        self.steps.add(
             (ASIDE, CLUSTER),
             Risk::Reversible,
             "set-records-aside",
@@ -430,7 +411,7 @@ impl Planner<'_> {
             let action = host::Action::Restore(restore.clone());
             let id = format!("restore-{name}{again}");
             let why = "compared with what was collected before it gets its name";
-            self.add((BACK, name), Risk::Costly, id, why, action);
+            self.steps.add((BACK, name), Risk::Costly, id, why, action);
         }
         if back.linger
             && let Ok(user) = self.user.to_owned().try_into()
@@ -440,7 +421,7 @@ impl Planner<'_> {
                 user,
             });
             let id = format!("linger-{name}");
-            self.add(
+            self.steps.add(
                 (BACK, name),
                 Risk::Reversible,
                 id,
@@ -452,15 +433,21 @@ impl Planner<'_> {
 
     /// The records go only when nothing is left that they are needed for.
     fn close(&mut self, source: &Source) {
-        if !self.coverage.is_empty() || *self.places != Scope::all() {
+        let why = if !self.coverage.is_empty() || *self.places != Scope::all() {
+            "until a restore sees all places and nothing is missing"
+        } else if source.trashless {
+            "as HDFS has no trash; when all is well, remove them: hdfs dfs -rm -r"
+        } else {
+            ""
+        };
+        if !why.is_empty() {
             let records = if self.places.has(Place::Hdfs) {
                 source.settled()
             } else {
                 source.records.clone()
             };
-            self.notes.push(format!(
-                "the records stay in {records} until a restore sees all places and nothing is missing"
-            ));
+            self.notes
+                .push(format!("the records stay in {records} {why}"));
             return;
         }
         let (folder, emptied) = if source.has_home() {
@@ -481,7 +468,7 @@ impl Planner<'_> {
             emptied: emptied.to_owned(),
         });
         let why = "everything that they are about is back";
-        self.add(
+        self.steps.add(
             (CLOSE, "close"),
             Risk::Reversible,
             "give-up-records",

@@ -240,9 +240,18 @@ fn what_is_back_is_not_done_again_and_the_records_go() {
         owners_done: vec![String::new()],
         ..Source::default()
     };
-    let plan = planned(&inventory(found(source))).unwrap();
+    let plan = planned(&inventory(found(source.clone()))).unwrap();
     let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(ids, ["give-up-records"]);
+    // Nothing would keep them.
+    let trashless = Source {
+        trashless: true,
+        ..source
+    };
+    let plan = planned(&inventory(found(trashless))).unwrap();
+    assert_eq!(plan.steps, []);
+    let told = |note: &String| note.contains(".elvis.restoring as HDFS has no trash");
+    assert!(plan.notes.iter().any(told), "{:?}", plan.notes);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::{Act, Risk};
+use crate::services::hdfs::Defaults;
 
 fn delete() -> Request {
     Request {
@@ -158,4 +159,64 @@ fn an_encryption_zone_can_only_be_deleted_past_the_trash() {
         ..delete()
     };
     assert!(planned(request, &found).is_ok());
+}
+
+#[test]
+fn without_a_trash_only_past_it() {
+    let mut found = everything();
+    let hdfs = found.hdfs.as_mut().unwrap();
+    let stage = "/wmf/data/archive/user/.elvis.opsweek";
+    hdfs.stages.push(tree(stage));
+    hdfs.defaults = Some(Defaults {
+        block_size: 1,
+        replication: 1,
+        trash_interval: 0,
+    });
+    let refused = planned(delete(), &found).unwrap_err();
+    let Unplanned::Refused(all) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(
+        all[0].what,
+        "HDFS has no trash (fs.trash.interval is 0): nothing would keep /user/elvis, \
+         /user/hive/warehouse/elvis.db"
+    );
+    assert!(
+        all.len() == 1 && all[0].hint.contains("--skip-trash"),
+        "{all:?}"
+    );
+    let past = Request {
+        skip_trash: true,
+        ..delete()
+    };
+    // What is not worth keeping stays where it is, or goes along.
+    for (request, noted) in [
+        (past, format!("{stage} stays")),
+        (archive(), "/user/elvis/.Trash is archived too".to_owned()),
+    ] {
+        let plan = planned(request, &found).unwrap();
+        let text = steps(&plan);
+        assert!(!text.contains("to the trash"), "{text}");
+        assert!(
+            plan.notes.iter().any(|note| note.starts_with(&noted)),
+            "{:?}",
+            plan.notes
+        );
+    }
+    // With nothing in HDFS none is needed.
+    let mut bare = found.clone();
+    bare.hdfs.as_mut().unwrap().home = None;
+    bare.hive = None;
+    assert!(planned(delete(), &bare).is_ok());
+}
+
+/// The title is for people.
+#[test]
+fn a_deletion_is_known_by_its_manifest() {
+    let mut plan = planned(delete(), &everything()).unwrap();
+    plan.title = "archive to /wmf/data/archive/user/elvis".into();
+    assert_eq!(Request::resumed(&plan).unwrap().intent, Intent::Delete);
+    let mut plan = planned(archive(), &everything()).unwrap();
+    plan.title = "delete, records in /wmf/data/archive/user/elvis".into();
+    assert_eq!(Request::resumed(&plan).unwrap().intent, Intent::Archive);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::procedures::offboard::inventory::{Limit, Quota, Weight};
+use crate::services::hdfs::Defaults;
 
 const HOME: &str = "/user/elvis";
 const DATABASE: &str = "/user/hive/warehouse/elvis.db";
@@ -50,6 +51,42 @@ fn an_archive_that_breaks_a_quota_is_refused_with_all_numbers() {
     let said = refused(folder, Limit::Space, (2 << 20) - 1).concat();
     assert!(
         said.contains("-setSpaceQuota 2097652 /wmf/data/archive"),
+        "{said}"
+    );
+}
+
+/// Notes where the archive's folder has so many blocks of 1 KiB, twice each, of room; two hosts
+/// have a home of 100 bytes in 7 entries.
+fn noted(blocks: u64) -> Result<Vec<String>, Unplanned> {
+    let mut found = everything();
+    let hdfs = found.hdfs.as_mut().unwrap();
+    hdfs.defaults = Some(Defaults {
+        block_size: 1 << 10,
+        replication: 2,
+        trash_interval: 60,
+    });
+    hdfs.quotas.push(Quota {
+        folder: "/wmf/data/archive".into(),
+        what: Limit::Space,
+        limit: (blocks << 11) + 5,
+        used: 5,
+    });
+    let plan = planned(archive(), &found)?;
+    let notes = plan.notes.into_iter();
+    Ok(notes.filter(|note| note.contains("has a quota")).collect())
+}
+
+#[test]
+fn what_hosts_have_is_counted_as_if_it_did_not_get_smaller() {
+    // A file that is being written counts as a block.
+    assert!(matches!(noted(0), Err(Unplanned::Refused(_))));
+    // 100 bytes and 7 entries of 4 KiB: 29 blocks a host.
+    assert_eq!(noted(1 + 2 * 29).unwrap(), [""; 0]);
+    let said = noted(2 * 29).unwrap().concat();
+    assert!(
+        said.contains(
+            "uses 5 B of space; the plan needs 2.0 KiB of space more, and up to 116.0 KiB"
+        ) && said.ends_with("-setSpaceQuota 120837 /wmf/data/archive"),
         "{said}"
     );
 }
