@@ -3,7 +3,6 @@
 use std::io;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -18,7 +17,7 @@ use crate::engine::{Cx, Failure};
 use crate::services::fleet::{Fleet, HostName};
 use crate::services::hdfs::{Error, Existing};
 
-/// One stage: the stream, its count, the read back, the proof; all or nothing.
+/// One stage: the stream, the read back and its count, the proof; all or nothing.
 #[expect(clippy::too_many_arguments, reason = "the fields of one variant")]
 pub(super) async fn collect(
     world: &World,
@@ -71,9 +70,12 @@ pub(super) async fn collect(
         }
         finished
     };
+    // What is read back for the checksum is counted on the way.
+    let (shown, read_back) = mpsc::channel::<Bytes>(16);
+    let entries = tokio::task::spawn_blocking(move || entries(read_back, content));
     let (produced, written) = tokio::join!(
         produce,
-        hdfs.write(&path, 0o400, Existing::Replace, body(source))
+        hdfs.write_shown(&path, 0o400, Existing::Replace, body(source), Some(shown))
     );
     let written = match (produced, written) {
         (Ok(()), Ok(written)) => written,
@@ -84,7 +86,11 @@ pub(super) async fn collect(
     };
 
     let expected = count(fleet, host, &find, cx).await?;
-    let entries = entries(world, &path, content).await?;
+    let entries = entries.await.map_err(|error| Failure::new(error, None))?;
+    let entries = entries.map_err(|error| {
+        let hint = "the copy is damaged and nothing was removed; run again".to_owned();
+        Failure::new(error, hint)
+    })?;
     if entries != expected {
         return Err(Failure::drifted(format!(
             "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
@@ -132,36 +138,20 @@ async fn count(fleet: &Fleet, host: &HostName, find: &[String], cx: &Cx) -> Resu
         .map_err(|_| Failure::new(format!("{host} counted nothing"), None))
 }
 
-/// Reads the file back from HDFS and counts what is really in it.
-async fn entries(world: &World, path: &str, content: Content) -> Result<u64, Failure> {
-    let (sender, receiver) = mpsc::channel::<Bytes>(4);
-    let counted = tokio::task::spawn_blocking(move || {
-        let reader = zstd::stream::read::Decoder::new(Chunks::new(receiver))?;
-        match content {
-            Content::Tarball => {
-                let mut count = 0;
-                for entry in tar::Archive::new(reader).entries()? {
-                    entry?;
-                    count += 1;
-                }
-                Ok(count)
+/// Counts what is really in a file, from its bytes.
+fn entries(bytes: mpsc::Receiver<Bytes>, content: Content) -> io::Result<u64> {
+    let reader = zstd::stream::read::Decoder::new(Chunks::new(bytes))?;
+    match content {
+        Content::Tarball => {
+            let mut count = 0;
+            for entry in tar::Archive::new(reader).entries()? {
+                entry?;
+                count += 1;
             }
-            Content::Listing => ends(reader),
+            Ok(count)
         }
-    });
-    let mut stream = std::pin::pin!(world.hdfs()?.read(path).await?);
-    while let Some(chunk) = stream.next().await {
-        // A reader that has seen enough, or too much, says so itself.
-        if sender.send(chunk?).await.is_err() {
-            break;
-        }
+        Content::Listing => ends(reader),
     }
-    drop(sender);
-    let counted: io::Result<u64> = counted.await.map_err(|error| Failure::new(error, None))?;
-    counted.map_err(|error| {
-        let hint = "the copy is damaged and nothing was removed; run again".to_owned();
-        Failure::new(error, hint)
-    })
 }
 
 /// How many entries, each ended by NUL.
