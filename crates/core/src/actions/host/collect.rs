@@ -3,8 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::evidence::Proof;
 use super::{Content, DEADLINES, command, find, run, said};
@@ -16,6 +17,15 @@ use crate::actions::restore::records::Chunks;
 use crate::engine::{Cx, Failure};
 use crate::services::fleet::{Fleet, HostName};
 use crate::services::hdfs::{Error, Existing};
+
+/// How many chunks of a stream, of 256 KiB, may wait to be written: HDFS' disks are waited for
+/// at the end of every block, and the host shall go on meanwhile.
+const AHEAD: usize = 128;
+/// How many of all streams together.
+static ALL_AHEAD: Semaphore = Semaphore::const_new(4 * AHEAD);
+
+/// A chunk that waits, and its place among all.
+type Ahead = (Bytes, Option<SemaphorePermit<'static>>);
 
 /// One stage: the stream, the read back and its count, the proof; all or nothing.
 #[expect(clippy::too_many_arguments, reason = "the fields of one variant")]
@@ -38,8 +48,8 @@ pub(super) async fn collect(
     let arguments = || find.iter().map(String::as_str);
     let path = format!("{folder}/{file}");
 
-    let (sink, mut from_host) = mpsc::channel::<Bytes>(16);
-    let (to_hdfs, source) = mpsc::channel::<io::Result<Bytes>>(4);
+    let (sink, mut from_host) = mpsc::channel::<Bytes>(4);
+    let (to_hdfs, source) = mpsc::channel::<io::Result<Ahead>>(AHEAD);
     let stream = command(script, arguments());
     let download = fleet.download(host, &stream, DEADLINES, sink, cx.cancel());
     let pump = async {
@@ -47,7 +57,9 @@ pub(super) async fn collect(
         while let Some(chunk) = from_host.recv().await {
             sent += chunk.len() as u64;
             cx.progress(sent, None, "bytes");
-            if to_hdfs.send(Ok(chunk)).await.is_err() {
+            // The semaphore is never closed.
+            let place = ALL_AHEAD.acquire().await.ok();
+            if to_hdfs.send(Ok((chunk, place))).await.is_err() {
                 break;
             }
         }
@@ -75,7 +87,13 @@ pub(super) async fn collect(
     let entries = tokio::task::spawn_blocking(move || entries(read_back, content));
     let (produced, written) = tokio::join!(
         produce,
-        hdfs.write_shown(&path, 0o400, Existing::Replace, body(source), Some(shown))
+        hdfs.write_shown(
+            &path,
+            0o400,
+            Existing::Replace,
+            body(source).map_ok(|(chunk, _)| chunk),
+            Some(shown)
+        )
     );
     let written = match (produced, written) {
         (Ok(()), Ok(written)) => written,

@@ -254,15 +254,6 @@ impl Drop for ProxyProcess {
     }
 }
 
-/// The ciphers to ask for, AES-GCM first: processors have instructions for it, while libssh2's
-/// own first choice, ChaCha20, is plain C there.
-fn ciphers(supported: &[&str]) -> String {
-    let (mut first, rest): (Vec<&str>, Vec<&str>) =
-        supported.iter().partition(|name| name.contains("-gcm@"));
-    first.extend(rest);
-    first.join(",")
-}
-
 /// A session with a host whose key was checked.
 pub(super) struct Link {
     pub(super) session: Session,
@@ -308,11 +299,6 @@ impl Link {
         session
             .method_pref(MethodType::HostKey, &record.algorithms(&supported))
             .map_err(broken)?;
-        for direction in [MethodType::CryptCs, MethodType::CryptSc] {
-            let supported = session.supported_algs(direction).map_err(broken)?;
-            let ciphers = ciphers(&supported);
-            session.method_pref(direction, &ciphers).map_err(broken)?;
-        }
         session.set_blocking(false);
         let address = stream.address;
         let mut link = Self {

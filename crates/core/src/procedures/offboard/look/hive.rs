@@ -247,8 +247,7 @@ impl Hive<'_> {
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let looks = stream::iter(0..database.tables.len())
             .map(|index| self.elsewhere_of(&database.tables[index], partitioned, places));
-        let found: Vec<(Vec<Elsewhere>, u64)> =
-            looks.buffered(CONCURRENCY).try_collect().await?;
+        let found: Vec<(Vec<Elsewhere>, u64)> = looks.buffered(CONCURRENCY).try_collect().await?;
         let count = found.iter().map(|(_, count)| count).sum();
         let all = found.into_iter().flat_map(|(outside, _)| outside);
         Ok((all.collect(), count))
