@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use opsweek_core::services::hdfs::{AclEntry, Config, Error, Existing, Hdfs, Status, TreeChange};
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Names that break careless tools.
@@ -652,6 +653,39 @@ async fn a_file_is_written_whole_or_not_at_all() {
     assert_error!(denied, PermissionDenied);
     assert!(names(&format!("{root}/d")).is_empty());
     assert_eq!(names(&root).len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_read_back_is_shown() {
+    let hdfs = client("hdfs");
+    let root = scratch(&hdfs, "shown").await;
+    let whole = pieces(90).concat();
+    let body = || stream::iter(pieces(90)).map(Ok::<_, std::io::Error>);
+    let write = async |path: &str, shown| {
+        hdfs.write_shown(path, 0o400, Existing::Replace, body(), Some(shown))
+            .await
+    };
+    let (shown, mut read_back) = mpsc::channel::<Bytes>(1);
+    let path = format!("{root}/a");
+    let take = async {
+        let mut taken = Vec::new();
+        while let Some(piece) = read_back.recv().await {
+            taken.extend_from_slice(&piece);
+        }
+        taken
+    };
+    let (written, taken) = tokio::join!(write(&path, shown), take);
+    assert!(taken == whole, "{} bytes were shown", taken.len());
+    assert_eq!(hdfs.sha256(&path).await.unwrap(), written.unwrap());
+    // One who has seen enough does not stop the others.
+    let (shown, mut read_back) = mpsc::channel::<Bytes>(1);
+    let path = format!("{root}/b");
+    let (written, first) = tokio::join!(write(&path, shown), async move {
+        read_back.recv().await.unwrap()
+    });
+    assert!(whole.starts_with(&first));
+    assert_eq!(written.unwrap().bytes, whole.len() as u64);
+    assert_eq!(hdfs.read_all(&path, 1 << 30).await.unwrap(), whole);
 }
 
 #[tokio::test]

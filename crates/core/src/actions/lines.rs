@@ -23,9 +23,9 @@ pub(super) struct Lines {
 }
 
 /// A channel's chunks as the body of a file: bytes, or the word that they will never be whole.
-pub(super) fn body(
-    receiver: mpsc::Receiver<io::Result<Bytes>>,
-) -> impl Stream<Item = io::Result<Bytes>> + Send {
+pub(super) fn body<T: Send>(
+    receiver: mpsc::Receiver<io::Result<T>>,
+) -> impl Stream<Item = io::Result<T>> + Send {
     stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|chunk| (chunk, receiver))
     })

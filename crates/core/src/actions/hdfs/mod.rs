@@ -44,7 +44,7 @@ pub struct Tree {
 impl Tree {
     /// Looks at `path`; `None` when there is nothing.
     pub async fn look(hdfs: &Hdfs, path: &str) -> Result<Option<Self>, Failure> {
-        let (Some(status), Some(summary)) = (hdfs.stat(path).await?, hdfs.summary(path).await?)
+        let (Some(status), Some(summary)) = tokio::try_join!(hdfs.stat(path), hdfs.summary(path))?
         else {
             return Ok(None);
         };

@@ -3,9 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::TryStreamExt;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::evidence::Proof;
 use super::{Content, DEADLINES, command, find, run, said};
@@ -18,7 +18,16 @@ use crate::engine::{Cx, Failure};
 use crate::services::fleet::{Fleet, HostName};
 use crate::services::hdfs::{Error, Existing};
 
-/// One stage: the stream, its count, the read back, the proof; all or nothing.
+/// How many chunks of a stream, of 256 KiB, may wait to be written: HDFS' disks are waited for
+/// at the end of every block, and the host shall go on meanwhile.
+const AHEAD: usize = 128;
+/// How many of all streams together.
+static ALL_AHEAD: Semaphore = Semaphore::const_new(4 * AHEAD);
+
+/// A chunk that waits, and its place among all.
+type Ahead = (Bytes, Option<SemaphorePermit<'static>>);
+
+/// One stage: the stream, the read back and its count, the proof; all or nothing.
 #[expect(clippy::too_many_arguments, reason = "the fields of one variant")]
 pub(super) async fn collect(
     world: &World,
@@ -39,8 +48,8 @@ pub(super) async fn collect(
     let arguments = || find.iter().map(String::as_str);
     let path = format!("{folder}/{file}");
 
-    let (sink, mut from_host) = mpsc::channel::<Bytes>(16);
-    let (to_hdfs, source) = mpsc::channel::<io::Result<Bytes>>(4);
+    let (sink, mut from_host) = mpsc::channel::<Bytes>(4);
+    let (to_hdfs, source) = mpsc::channel::<io::Result<Ahead>>(AHEAD);
     let stream = command(script, arguments());
     let download = fleet.download(host, &stream, DEADLINES, sink, cx.cancel());
     let pump = async {
@@ -48,7 +57,9 @@ pub(super) async fn collect(
         while let Some(chunk) = from_host.recv().await {
             sent += chunk.len() as u64;
             cx.progress(sent, None, "bytes");
-            if to_hdfs.send(Ok(chunk)).await.is_err() {
+            // The semaphore is never closed.
+            let place = ALL_AHEAD.acquire().await.ok();
+            if to_hdfs.send(Ok((chunk, place))).await.is_err() {
                 break;
             }
         }
@@ -71,9 +82,18 @@ pub(super) async fn collect(
         }
         finished
     };
+    // What is read back for the checksum is counted on the way.
+    let (shown, read_back) = mpsc::channel::<Bytes>(16);
+    let entries = tokio::task::spawn_blocking(move || entries(read_back, content));
     let (produced, written) = tokio::join!(
         produce,
-        hdfs.write(&path, 0o400, Existing::Replace, body(source))
+        hdfs.write_shown(
+            &path,
+            0o400,
+            Existing::Replace,
+            body(source).map_ok(|(chunk, _)| chunk),
+            Some(shown)
+        )
     );
     let written = match (produced, written) {
         (Ok(()), Ok(written)) => written,
@@ -84,7 +104,11 @@ pub(super) async fn collect(
     };
 
     let expected = count(fleet, host, &find, cx).await?;
-    let entries = entries(world, &path, content).await?;
+    let entries = entries.await.map_err(|error| Failure::new(error, None))?;
+    let entries = entries.map_err(|error| {
+        let hint = "the copy is damaged and nothing was removed; run again".to_owned();
+        Failure::new(error, hint)
+    })?;
     if entries != expected {
         return Err(Failure::drifted(format!(
             "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
@@ -132,36 +156,20 @@ async fn count(fleet: &Fleet, host: &HostName, find: &[String], cx: &Cx) -> Resu
         .map_err(|_| Failure::new(format!("{host} counted nothing"), None))
 }
 
-/// Reads the file back from HDFS and counts what is really in it.
-async fn entries(world: &World, path: &str, content: Content) -> Result<u64, Failure> {
-    let (sender, receiver) = mpsc::channel::<Bytes>(4);
-    let counted = tokio::task::spawn_blocking(move || {
-        let reader = zstd::stream::read::Decoder::new(Chunks::new(receiver))?;
-        match content {
-            Content::Tarball => {
-                let mut count = 0;
-                for entry in tar::Archive::new(reader).entries()? {
-                    entry?;
-                    count += 1;
-                }
-                Ok(count)
+/// Counts what is really in a file, from its bytes.
+fn entries(bytes: mpsc::Receiver<Bytes>, content: Content) -> io::Result<u64> {
+    let reader = zstd::stream::read::Decoder::new(Chunks::new(bytes))?;
+    match content {
+        Content::Tarball => {
+            let mut count = 0;
+            for entry in tar::Archive::new(reader).entries()? {
+                entry?;
+                count += 1;
             }
-            Content::Listing => ends(reader),
+            Ok(count)
         }
-    });
-    let mut stream = std::pin::pin!(world.hdfs()?.read(path).await?);
-    while let Some(chunk) = stream.next().await {
-        // A reader that has seen enough, or too much, says so itself.
-        if sender.send(chunk?).await.is_err() {
-            break;
-        }
+        Content::Listing => ends(reader),
     }
-    drop(sender);
-    let counted: io::Result<u64> = counted.await.map_err(|error| Failure::new(error, None))?;
-    counted.map_err(|error| {
-        let hint = "the copy is damaged and nothing was removed; run again".to_owned();
-        Failure::new(error, hint)
-    })
 }
 
 /// How many entries, each ended by NUL.

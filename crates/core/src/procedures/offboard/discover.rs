@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt};
 
 use super::admins::Admins;
-use super::inventory::{Account, HdfsFindings, HiveFindings, Inventory};
+use super::inventory::{Account, HdfsFindings, Inventory};
 use super::policy::Policy;
 use super::shared::Shared;
 use super::{Request, look};
@@ -29,10 +29,20 @@ pub(super) async fn discover(
     cx: &Cx,
 ) -> Result<Inventory, Failure> {
     let now = jiff::Timestamp::now().as_second();
-    let (account, applications, hdfs, hosts) = tokio::join!(
+    let hive = world.metastore.as_ref().map(|metastore| look::Hive {
+        metastore,
+        hdfs: world.hdfs.as_ref(),
+        user: &request.user,
+        move_tables: &request.move_tables,
+        policy,
+        shared,
+        cx,
+    });
+    let (account, applications, hdfs, own, hosts) = tokio::join!(
         account(request, admins, shared),
         applications(request, world),
         hdfs(request, policy, world, cx),
+        own(hive.as_ref()),
         hosts(request, policy, shared, world, cx),
     );
     if cx.cancel().is_cancelled() {
@@ -52,12 +62,16 @@ pub(super) async fn discover(
         None
     });
     // Whose files lie inside the home is asked of the metastore: it needs to know the home.
-    let hive = hive(request, policy, shared, world, hdfs.as_ref(), cx)
-        .await
-        .unwrap_or_else(|failure| {
-            gaps.push(gap("hive", Some("cluster"), &failure));
-            None
-        });
+    let inside = async {
+        match (&hive, own?) {
+            (Some(hive), Some(own)) => hive.look(own, hdfs.as_ref()).await.map(Some),
+            _ => Ok(None),
+        }
+    };
+    let hive = inside.await.unwrap_or_else(|failure| {
+        gaps.push(gap("hive", Some("cluster"), &failure));
+        None
+    });
     // What moves out of the user's databases may lie in the home.
     let moving = hive.iter().flat_map(|hive| &hive.moving);
     if let Some(home) = hdfs.as_mut().and_then(|hdfs| hdfs.home.as_mut()) {
@@ -67,15 +81,21 @@ pub(super) async fn discover(
             }
         }
     }
-    if let (Some(client), Some(found)) = (&world.hdfs, hdfs.as_mut())
-        && let Err(failure) = look::room(client, request.intent, policy, found, hive.as_ref()).await
-    {
+    let (hosts, host_gaps) = hosts?;
+    let names: Vec<String> = hosts.keys().cloned().collect();
+    let room = async {
+        match (&world.hdfs, hdfs.as_mut()) {
+            (Some(hdfs), Some(found)) => {
+                look::room(hdfs, request.intent, policy, found, hive.as_ref()).await
+            }
+            _ => Ok(()),
+        }
+    };
+    let (room, (identities, _)) = tokio::join!(room, identities(world, &names));
+    if let Err(failure) = room {
         gaps.push(gap("hdfs", Some("cluster"), &failure));
     }
-    let (hosts, host_gaps) = hosts?;
     gaps.extend(host_gaps);
-    let names: Vec<String> = hosts.keys().cloned().collect();
-    let (identities, _) = identities(world, &names).await;
     Ok(Inventory {
         user: request.user.clone(),
         now,
@@ -143,28 +163,10 @@ async fn hdfs(
     }
 }
 
-async fn hive(
-    request: &Request,
-    policy: &Policy,
-    shared: &Shared,
-    world: &World,
-    hdfs: Option<&HdfsFindings>,
-    cx: &Cx,
-) -> Result<Option<HiveFindings>, Failure> {
-    match &world.metastore {
+async fn own(hive: Option<&look::Hive<'_>>) -> Result<Option<look::Own>, Failure> {
+    match hive {
         None => Ok(None),
-        Some(metastore) => {
-            let look = look::Hive {
-                metastore,
-                hdfs: world.hdfs.as_ref(),
-                user: &request.user,
-                move_tables: &request.move_tables,
-                policy,
-                shared,
-                cx,
-            };
-            look.look(hdfs).await.map(Some)
-        }
+        Some(hive) => hive.own().await.map(Some),
     }
 }
 
@@ -215,33 +217,53 @@ pub(super) async fn identities(world: &World, hosts: &[String]) -> Identities {
         }
         Err(failure) => gaps.push(gap(name, lane, &failure)),
     };
-    if let Some(hdfs) = &world.hdfs {
-        add("hdfs", None, identity(hdfs).await);
-    }
-    if let Some(metastore) = &world.metastore {
-        add("hive", None, metastore.uuid().await.map_err(Failure::from));
-    }
-    if let Some(fleet) = &world.fleet {
-        let cancel = tokio_util::sync::CancellationToken::new();
-        let keys: Vec<(String, Result<String, Failure>)> = stream::iter(hosts.to_vec())
-            .map(|name| {
-                let cancel = &cancel;
-                async move {
-                    let key = match HostName::parse(&name) {
-                        Ok(host) => fleet.host_key(&host, cancel).await.map_err(Failure::from),
-                        Err(error) => Err(error.into()),
-                    };
-                    (name, key)
-                }
-            })
-            .buffer_unordered(HOSTS)
-            .collect()
-            .await;
-        for (name, key) in keys {
-            add(&format!("host:{name}"), Some(&name), key);
+    let hdfs = async {
+        match &world.hdfs {
+            Some(hdfs) => Some(identity(hdfs).await),
+            None => None,
         }
+    };
+    let hive = async {
+        match &world.metastore {
+            Some(metastore) => Some(metastore.uuid().await.map_err(Failure::from)),
+            None => None,
+        }
+    };
+    let keys = async {
+        match &world.fleet {
+            Some(fleet) => host_keys(fleet, hosts).await,
+            None => Vec::new(),
+        }
+    };
+    let (hdfs, hive, keys) = tokio::join!(hdfs, hive, keys);
+    if let Some(hdfs) = hdfs {
+        add("hdfs", None, hdfs);
+    }
+    if let Some(hive) = hive {
+        add("hive", None, hive);
+    }
+    for (name, key) in keys {
+        add(&format!("host:{name}"), Some(&name), key);
     }
     (known, gaps)
+}
+
+async fn host_keys(fleet: &Fleet, hosts: &[String]) -> Vec<(String, Result<String, Failure>)> {
+    let cancel = tokio_util::sync::CancellationToken::new();
+    stream::iter(hosts.to_vec())
+        .map(|name| {
+            let cancel = &cancel;
+            async move {
+                let key = match HostName::parse(&name) {
+                    Ok(host) => fleet.host_key(&host, cancel).await.map_err(Failure::from),
+                    Err(error) => Err(error.into()),
+                };
+                (name, key)
+            }
+        })
+        .buffer_unordered(HOSTS)
+        .collect()
+        .await
 }
 
 /// The cluster's id with its block pool's: a cluster that was formatted anew has another.

@@ -183,8 +183,9 @@ impl Shared {
         again(self.owned.get_or_init(find).await)
     }
 
-    /// Where tables and partitions of any database have their files, as far as it may be
-    /// inside some place of the users: a home, the folder of a database, an archive.
+    /// Where tables and partitions of others' databases have their files, as far as it may be
+    /// inside some place of the users: a home, the folder of a database, an archive. Of several
+    /// users each is another.
     pub(super) async fn locations(
         &self,
         metastore: &Metastore,
@@ -207,7 +208,12 @@ impl Shared {
             let may_be_inside = |location: &Location| {
                 path_of(&location.location).is_some_and(|path| is_in(path, &roots))
             };
-            let names: Vec<&str> = databases.iter().map(|one| one.name.as_str()).collect();
+            let alone = (users.len() == 1).then(|| &users);
+            let names: Vec<&str> = databases
+                .iter()
+                .filter(|one| alone.is_none_or(|user| !user.contains(one.owner.as_str())))
+                .map(|one| one.name.as_str())
+                .collect();
             let folders: Vec<String> = roots.iter().cloned().collect();
             let found = metastore
                 .locations(&names, &folders)

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use ssh2::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -48,6 +48,14 @@ pub(super) struct Done {
 /// How long the waits on our own channels last before the connection is looked at again.
 const OWN_TICK: Duration = Duration::from_millis(20);
 
+/// How much of a stream is put together before it is handed on: ssh brings it in pieces of
+/// 32 KiB, and each that is handed on wakes others.
+const CHUNK: usize = 256 << 10;
+/// How much is read at once of what is collected.
+const COLLECT: usize = 32 << 10;
+/// How long a part of a chunk may lie about.
+const LINGER: Duration = Duration::from_millis(100);
+
 struct Running<'a> {
     link: &'a Link,
     channel: Channel,
@@ -59,6 +67,9 @@ struct Running<'a> {
     unsent: Bytes,
     input_ended: bool,
     eof_sent: bool,
+    /// What is read next; of a stream, what was read already comes first.
+    buffer: BytesMut,
+    filled: usize,
     done: Done,
 }
 
@@ -71,6 +82,10 @@ pub(super) fn run(
 ) -> Result<Done, Error> {
     let started = link.retry(limits, || channel.exec(&exchange.line))?;
     started.map_err(|e| lost(limits, "the command was not started", e.into()))?;
+    let room = match exchange.sink {
+        Sink::Stream(_) => CHUNK,
+        Sink::Collect => COLLECT,
+    };
     let mut running = Running {
         link,
         channel,
@@ -81,6 +96,8 @@ pub(super) fn run(
         unsent: Bytes::new(),
         input_ended: false,
         eof_sent: false,
+        buffer: BytesMut::zeroed(room),
+        filled: 0,
         done: Done {
             exit: Exit::Status(0),
             stdout: Vec::new(),
@@ -89,20 +106,23 @@ pub(super) fn run(
             sent: 0,
         },
     };
-    let mut buffer = vec![0; 64 << 10];
     let mut last = Instant::now();
     loop {
         limits.left()?;
         let mut moved = running.send()?;
-        moved |= running.receive(&mut buffer, Source::Stdout)?;
-        moved |= running.receive(&mut buffer, Source::Stderr)?;
+        moved |= running.receive(Source::Stdout)?;
+        moved |= running.receive(Source::Stderr)?;
         if moved {
             last = Instant::now();
             continue;
         }
         // Only its close ends a command: one that closed its stdout may still read its stdin.
         if running.channel.eof() && running.closed()? {
+            running.deliver()?;
             break;
+        }
+        if last.elapsed() > LINGER && running.deliver()? {
+            last = Instant::now();
         }
         if let Some(idle) = exchange.idle
             && last.elapsed() > idle
@@ -170,22 +190,27 @@ impl Running<'_> {
         Ok(false)
     }
 
-    fn receive(&mut self, buffer: &mut [u8], source: Source) -> Result<bool, Error> {
+    fn receive(&mut self, source: Source) -> Result<bool, Error> {
+        let free = &mut self.buffer[self.filled..];
         let read = match source {
-            Source::Stdout => self.channel.read(buffer),
-            Source::Stderr => self.channel.stderr().read(buffer),
+            Source::Stdout => self.channel.read(free),
+            Source::Stderr => self.channel.stderr().read(free),
         };
-        let data = match read {
+        let length = match read {
             Ok(0) => return Ok(false),
-            Ok(length) => &buffer[..length],
+            Ok(length) => length,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(e) => return Err(lost(self.limits, "while the command ran", e)),
         };
+        let data = &free[..length];
         let (kept, stream) = match (source, &self.sink) {
-            (Source::Stdout, Sink::Stream(sink)) => {
-                let sink = sink.clone();
-                self.done.received += data.len() as u64;
-                return self.deliver(&sink, Bytes::copy_from_slice(data));
+            (Source::Stdout, Sink::Stream(_)) => {
+                self.done.received += length as u64;
+                self.filled += length;
+                if self.filled == self.buffer.len() {
+                    self.deliver()?;
+                }
+                return Ok(true);
             }
             (Source::Stdout, Sink::Collect) => (&mut self.done.stdout, "stdout"),
             (Source::Stderr, _) => (&mut self.done.stderr, "stderr"),
@@ -201,14 +226,22 @@ impl Running<'_> {
         Ok(true)
     }
 
-    /// Hands data to a consumer that may be slow: meanwhile nothing is read, so that the host
-    /// waits too.
-    fn deliver(&self, sink: &mpsc::Sender<Bytes>, data: Bytes) -> Result<bool, Error> {
+    /// Hands what was read of the stream to a consumer that may be slow: meanwhile nothing is
+    /// read, so that the host waits too. Whether there was anything.
+    fn deliver(&mut self) -> Result<bool, Error> {
+        let Sink::Stream(sink) = &self.sink else {
+            return Ok(false);
+        };
+        if self.filled == 0 {
+            return Ok(false);
+        }
         loop {
             self.limits.left()?;
             match Handle::current().block_on(timeout(OWN_TICK, sink.reserve())) {
                 Ok(Ok(place)) => {
-                    place.send(data);
+                    let mut data = std::mem::replace(&mut self.buffer, BytesMut::zeroed(CHUNK));
+                    data.truncate(std::mem::take(&mut self.filled));
+                    place.send(data.freeze());
                     return Ok(true);
                 }
                 Ok(Err(_)) => {

@@ -8,8 +8,13 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream, StreamExt};
 use hdfs_native::WriteOptions;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Detail, Error, Hdfs, path};
+
+/// How many pieces of a file are read before they are asked for.
+const AHEAD: usize = 16;
 
 /// What a write does with a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +82,28 @@ impl Hdfs {
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.write_shown(path, mode, existing, body, None).await
+    }
+
+    /// [`Hdfs::write`], which hands what it reads back to `shown` too, piece by piece: whoever
+    /// wants to see what is really there need not read it once more. Nobody needs to take all
+    /// of it. Only a success says that `shown` got the whole file.
+    pub async fn write_shown<S, E>(
+        &self,
+        path: &str,
+        mode: u16,
+        existing: Existing,
+        body: S,
+        shown: Option<mpsc::Sender<Bytes>>,
+    ) -> Result<Written, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let path = path::below_root(path)?;
         let temporary = path::temporary(&path, None);
-        self.write_as(&temporary, &path, mode, existing, body).await
+        self.write_as(&temporary, &path, mode, existing, body, shown)
+            .await
     }
 
     /// [`Hdfs::write`] of bytes in memory.
@@ -100,7 +124,7 @@ impl Hdfs {
         let temporary = path::temporary(&path, Some(&unique()));
         let body = once(bytes);
         match self
-            .write_as(&temporary, &path, 0o644, Existing::Refuse, body)
+            .write_as(&temporary, &path, 0o644, Existing::Refuse, body, None)
             .await
         {
             Ok(_) => Ok(true),
@@ -125,28 +149,41 @@ impl Hdfs {
             })
             .await?;
         let length = reader.file_length();
-        let pieces = Box::pin(reader.read_range_stream(0, length));
-        let state = (self.clone(), path, Some((pieces, length)));
-        Ok(stream::unfold(state, |(hdfs, path, rest)| async move {
-            let (mut pieces, left) = rest?;
-            let next = async move {
-                let next = pieces.next().await.transpose()?;
-                Ok(next.map(|piece| (piece, pieces)))
-            };
-            let (item, rest) = match hdfs.once(hdfs.call("read", &path), next).await {
-                Ok(Some((piece, pieces))) => {
-                    let left = left.saturating_sub(piece.len());
-                    (Ok(piece), Some((pieces, left)))
+        let mut pieces = Box::pin(reader.read_range_stream(0, length));
+        // One task for all pieces: it reads on while the last ones are looked at.
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let hdfs = self.clone();
+        let read = path.clone();
+        let reader = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                let next = async { pieces.next().await.transpose() };
+                let piece = hdfs.attempt(|| hdfs.call("read", &read), next).await;
+                let ended = piece.is_err();
+                let Some(piece) = piece.transpose() else {
+                    return;
+                };
+                if sender.send(piece).await.is_err() || ended {
+                    return;
                 }
-                Ok(None) if left == 0 => return None,
-                Ok(None) => {
+            }
+        }));
+        let state = (self.clone(), path, Some((receiver, reader, length)));
+        Ok(stream::unfold(state, |(hdfs, path, rest)| async move {
+            let (mut receiver, reader, left) = rest?;
+            let (item, rest) = match receiver.recv().await {
+                Some(Ok(piece)) => {
+                    let left = left.saturating_sub(piece.len());
+                    (Ok(piece), Some((receiver, reader, left)))
+                }
+                Some(Err(error)) => (Err(error), None),
+                None if left == 0 => return None,
+                None => {
                     let error = Error::Corrupt {
                         call: Box::new(hdfs.call("read", &path)),
                         source: Detail::of(&format!("its last {left} bytes are missing")),
                     };
                     (Err(error), None)
                 }
-                Err(error) => (Err(error), None),
             };
             Some((item, (hdfs, path, rest)))
         }))
@@ -179,10 +216,25 @@ impl Hdfs {
 
     /// Length and SHA-256 of a file, read whole.
     pub async fn sha256(&self, path: &str) -> Result<Written, Error> {
+        self.read_back(path, None).await
+    }
+
+    /// [`Hdfs::sha256`], which hands the pieces on.
+    async fn read_back(
+        &self,
+        path: &str,
+        mut shown: Option<mpsc::Sender<Bytes>>,
+    ) -> Result<Written, Error> {
         let mut pieces = std::pin::pin!(self.read(path).await?);
         let mut tally = Tally::default();
         while let Some(piece) = pieces.next().await {
-            tally.add(&piece?);
+            let piece = piece?;
+            tally.add(&piece);
+            if let Some(to) = &shown
+                && to.send(piece).await.is_err()
+            {
+                shown = None;
+            }
         }
         Ok(tally.finish())
     }
@@ -194,6 +246,7 @@ impl Hdfs {
         mode: u16,
         existing: Existing,
         body: S,
+        shown: Option<mpsc::Sender<Bytes>>,
     ) -> Result<Written, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -208,7 +261,7 @@ impl Hdfs {
         }
         let written = Box::pin(async {
             let sent = self.send(temporary, mode, body).await?;
-            let found = self.sha256(temporary).await?;
+            let found = self.read_back(temporary, shown).await?;
             if found != sent {
                 let message = format!(
                     "wrote {} bytes with sha256 {}, read back {} with {}",

@@ -12,9 +12,15 @@ use super::gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
 use super::text::{names_database, partition_name};
 use super::{Database, Definition, Error, Location, Metastore, Partition, Table, ddl};
 
-/// How many tables or partitions are asked for by name in one call: answers stay small,
-/// and the backing database's lists short.
+/// How many partitions are asked for by name in one call: answers stay small, and the backing
+/// database's lists short.
 const BATCH: usize = 500;
+/// How many tables.
+const TABLES: usize = 100;
+
+/// How many batches of tables are asked for at once: the metastore puts each table together
+/// by queries of its own, one after the other.
+const BATCHES: usize = 4;
 
 /// How many owners are named in one filter: it becomes a query of the backing database.
 const OWNERS: usize = 50;
@@ -56,22 +62,33 @@ impl Metastore {
 
     /// The tables of these names; those that are not there are left out.
     pub async fn tables(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
-        let mut tables = Vec::with_capacity(names.len());
-        for names in names.chunks(BATCH) {
-            let (key, names) = (database.to_owned(), names.to_vec());
-            let batch: Result<Vec<wire::Table>, Error> = self
-                .call(format!("tables of {database}"), move |client| {
-                    client.get_table_objects_by_name(key.clone(), names.clone())
-                })
-                .await;
-            match batch {
-                Ok(batch) => tables.extend(batch.iter().map(Table::from)),
-                // The whole database was dropped meanwhile.
-                Err(Error::Refused { .. }) if self.database(database).await?.is_none() => {}
-                Err(error) => return Err(error),
+        let batch = |from: usize| {
+            let to = names.len().min(from + TABLES);
+            self.batch(database, &names[from..to])
+        };
+        let batches: Vec<Vec<Table>> = stream::iter((0..names.len()).step_by(TABLES))
+            .map(batch)
+            .buffered(BATCHES)
+            .try_collect()
+            .await?;
+        Ok(batches.concat())
+    }
+
+    async fn batch(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
+        let (key, names) = (database.to_owned(), names.to_vec());
+        let batch: Result<Vec<wire::Table>, Error> = self
+            .call(format!("tables of {database}"), move |client| {
+                client.get_table_objects_by_name(key.clone(), names.clone())
+            })
+            .await;
+        match batch {
+            Ok(batch) => Ok(batch.iter().map(Table::from).collect()),
+            // The whole database was dropped meanwhile.
+            Err(Error::Refused { .. }) if self.database(database).await?.is_none() => {
+                Ok(Vec::new())
             }
+            Err(error) => Err(error),
         }
-        Ok(tables)
     }
 
     pub(super) async fn wire_table(

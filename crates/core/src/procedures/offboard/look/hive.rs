@@ -21,6 +21,8 @@ use crate::services::metastore::{Database, Kind, Metastore, Table};
 
 /// How many tables' folders are looked at at once.
 const CONCURRENCY: usize = 16;
+/// How many of the user's databases are looked at at once.
+const DATABASES: usize = 4;
 
 /// One look at the metastore.
 pub(in super::super) struct Hive<'a> {
@@ -33,9 +35,54 @@ pub(in super::super) struct Hive<'a> {
     pub(in super::super) cx: &'a Cx,
 }
 
+/// The user's own databases, and which tables of each have partitions.
+pub(in super::super) struct Own {
+    databases: Vec<DatabaseFound>,
+    partitioned: Vec<BTreeSet<String>>,
+}
+
 impl Hive<'_> {
+    /// What can be found out before it is known what lies in HDFS: the user's databases. What
+    /// all looks share is asked for meanwhile, for [`Hive::look`].
+    pub(in super::super) async fn own(&self) -> Result<Own, Failure> {
+        let all = self.shared.databases(self.metastore).await?;
+        let own: Vec<&Database> = all
+            .iter()
+            .filter(|one| one.owner == self.user.as_str())
+            .collect();
+        // Whoever has no database may have nothing at all, and then nobody asks where others'
+        // tables lie.
+        let locations = async {
+            if !own.is_empty() {
+                let _ = self.shared.locations(self.metastore, self.policy).await;
+            }
+        };
+        let databases = async {
+            let found: Vec<(DatabaseFound, BTreeSet<String>)> = stream::iter(0..own.len())
+                .map(|index| self.database(own[index], all))
+                .buffered(DATABASES)
+                .try_collect()
+                .await?;
+            let (databases, partitioned) = found.into_iter().unzip();
+            Ok(Own {
+                databases,
+                partitioned,
+            })
+        };
+        // What fails here is told to whoever needs it.
+        let (databases, (), _, _) = tokio::join!(
+            databases,
+            locations,
+            self.shared.owned(self.metastore),
+            self.shared.views(self.metastore),
+        );
+        databases
+    }
+
+    /// Puts that together with what lies in HDFS.
     pub(in super::super) async fn look(
         &self,
+        found: Own,
         hdfs: Option<&HdfsFindings>,
     ) -> Result<HiveFindings, Failure> {
         let all = self.shared.databases(self.metastore).await?;
@@ -47,13 +94,11 @@ impl Hive<'_> {
             // Where it would be: it was not asked for.
             None => Some(format!("{}/{user}", self.policy.homes)),
         };
-        let mut found = HiveFindings::default();
-        let mut partitioned = Vec::new();
-        for database in &own {
-            let (database, tables) = self.database(database, all).await?;
-            found.databases.push(database);
-            partitioned.push(tables);
-        }
+        let partitioned = found.partitioned;
+        let mut found = HiveFindings {
+            databases: found.databases,
+            ..HiveFindings::default()
+        };
         let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);
         let places: Vec<String> = home
             .into_iter()
@@ -121,20 +166,23 @@ impl Hive<'_> {
                 other.name
             ))
         });
-        let data = match path {
-            Some(path) => self.found(path).await?,
-            None => None,
+        let data = async {
+            match path {
+                Some(path) => self.found(path).await,
+                None => Ok(None),
+            }
         };
-        let mut found = DatabaseFound {
+        let looks = stream::iter(0..tables.len()).map(|index| self.table(&tables[index]));
+        let looks = looks.buffered(CONCURRENCY).try_collect::<Vec<_>>();
+        let (data, looked) = tokio::try_join!(data, looks)?;
+        let found = DatabaseFound {
             was: DatabaseEvidence::of(database, &tables),
             path: path.map(str::to_owned),
             data,
-            tables: Vec::new(),
+            tables: looked,
             partitions: 0,
             shared,
         };
-        let looks = stream::iter(0..tables.len()).map(|index| self.table(&tables[index]));
-        found.tables = looks.buffered(CONCURRENCY).try_collect().await?;
         let partitioned = tables.into_iter().filter(|table| table.partitioned);
         Ok((found, partitioned.map(|table| table.name).collect()))
     }
@@ -197,52 +245,64 @@ impl Hive<'_> {
         partitioned: &BTreeSet<String>,
         places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
+        let looks = stream::iter(0..database.tables.len())
+            .map(|index| self.elsewhere_of(&database.tables[index], partitioned, places));
+        let found: Vec<(Vec<Elsewhere>, u64)> = looks.buffered(CONCURRENCY).try_collect().await?;
+        let count = found.iter().map(|(_, count)| count).sum();
+        let all = found.into_iter().flat_map(|(outside, _)| outside);
+        Ok((all.collect(), count))
+    }
+
+    async fn elsewhere_of(
+        &self,
+        table: &TableFound,
+        partitioned: &BTreeSet<String>,
+        places: &[String],
+    ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
         let mut count = 0;
         let own = |path: Option<&str>| {
             path.is_some_and(|path| places.iter().any(|place| lies_in(path, place)))
         };
-        for table in &database.tables {
-            let Some(location) = &table.location else {
+        let Some(location) = &table.location else {
+            return Ok((all, count));
+        };
+        if table.kind == TableKind::View {
+            return Ok((all, count));
+        }
+        if !own(table.path.as_deref()) {
+            all.push(Elsewhere {
+                table: table.id(),
+                location: location.clone(),
+                data: table.data.clone(),
+            });
+        }
+        if !partitioned.contains(&table.name) {
+            return Ok((all, count));
+        }
+        let mut partitions =
+            std::pin::pin!(self.metastore.partitions(&table.database, &table.name));
+        while let Some(partition) = partitions.try_next().await? {
+            count += 1;
+            let Some(location) = partition.location else {
                 continue;
             };
-            if table.kind == TableKind::View {
+            let path = path_of(&location);
+            let with_table = path
+                .zip(table.path.as_deref())
+                .is_some_and(|(path, table)| lies_in(path, table));
+            if with_table || own(path) {
                 continue;
             }
-            if !own(table.path.as_deref()) {
-                all.push(Elsewhere {
-                    table: table.id(),
-                    location: location.clone(),
-                    data: table.data.clone(),
-                });
-            }
-            if !partitioned.contains(&table.name) {
-                continue;
-            }
-            let mut partitions =
-                std::pin::pin!(self.metastore.partitions(&table.database, &table.name));
-            while let Some(partition) = partitions.try_next().await? {
-                count += 1;
-                let Some(location) = partition.location else {
-                    continue;
-                };
-                let path = path_of(&location);
-                let with_table = path
-                    .zip(table.path.as_deref())
-                    .is_some_and(|(path, table)| lies_in(path, table));
-                if with_table || own(path) {
-                    continue;
-                }
-                let data = match (self.hdfs, path.filter(|path| path_fault(path).is_none())) {
-                    (Some(hdfs), Some(path)) => Tree::look(hdfs, path).await?,
-                    _ => None,
-                };
-                all.push(Elsewhere {
-                    table: format!("{} partition {}", table.id(), partition.name),
-                    location,
-                    data,
-                });
-            }
+            let data = match (self.hdfs, path.filter(|path| path_fault(path).is_none())) {
+                (Some(hdfs), Some(path)) => Tree::look(hdfs, path).await?,
+                _ => None,
+            };
+            all.push(Elsewhere {
+                table: format!("{} partition {}", table.id(), partition.name),
+                location,
+                data,
+            });
         }
         Ok((all, count))
     }

@@ -7,5 +7,5 @@ mod room;
 
 use super::inventory::TableFound;
 pub(super) use hdfs::{hdfs, is_archive_of, restored_from};
-pub(super) use hive::Hive;
+pub(super) use hive::{Hive, Own};
 pub(super) use room::room;

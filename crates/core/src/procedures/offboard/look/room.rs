@@ -1,11 +1,16 @@
 //! What keeps trees from going where they are to go.
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use super::super::Intent;
 use super::super::inventory::{HdfsFindings, HiveFindings, Limit, Quota, Weight};
 use super::super::policy::Policy;
 use crate::actions::guard::lies_in;
 use crate::engine::Failure;
 use crate::services::hdfs::Hdfs;
+
+/// How many trees are asked about at once.
+const CONCURRENCY: usize = 8;
 
 /// Fills in what keeps trees from going where they are to go: snapshots, encryption zones, quotas,
 /// and that there is no trash.
@@ -21,22 +26,34 @@ pub(in super::super) async fn room(
     let folders = databases.filter_map(|database| Some(&database.data.as_ref()?.tree.path));
     let elsewhere = found.elsewhere().map(|tree| &tree.path);
     let trees: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
-    if !trees.is_empty() {
-        let all = hdfs.snapshottable("/").await?.into_iter();
-        let in_the_way = |folder: &String| trees.iter().any(|tree| lies_in(folder, tree));
-        found.snapshottable = all.filter(in_the_way).collect();
-    }
-    // The trash is in none.
-    let zone =
-        intent != Intent::Delete && hdfs.encrypted(&policy.archive).await?.unwrap_or_default();
-    for tree in &trees {
-        // In a zone both may be in the same: the NameNode knows.
-        let encrypted = hdfs.encrypted(tree).await?.unwrap_or_default();
-        if encrypted != zone {
-            found.encrypted = Some(if encrypted { tree } else { &policy.archive }.clone());
-            break;
+    let snapshottable = async {
+        match trees.is_empty() {
+            true => Ok(Vec::new()),
+            false => hdfs.snapshottable("/").await,
         }
-    }
+    };
+    // The trash is in no zone.
+    let target = async {
+        match intent {
+            Intent::Delete => Ok(None),
+            _ => hdfs.encrypted(&policy.archive).await,
+        }
+    };
+    let zones = stream::iter(0..trees.len())
+        .map(|index| hdfs.encrypted(&trees[index]))
+        .buffered(CONCURRENCY)
+        .try_collect::<Vec<_>>();
+    let (all, target, zones) = tokio::try_join!(snapshottable, target, zones)?;
+    let in_the_way = |folder: &String| trees.iter().any(|tree| lies_in(folder, tree));
+    found.snapshottable = all.into_iter().filter(in_the_way).collect();
+    let target = target.unwrap_or_default();
+    // In a zone both may be in the same: the NameNode knows.
+    let mut differ = trees.iter().zip(zones);
+    found.encrypted = differ.find_map(|(tree, zone)| {
+        let encrypted = zone.unwrap_or_default();
+        let zone = if encrypted { tree } else { &policy.archive };
+        (encrypted != target).then(|| zone.clone())
+    });
     if intent == Intent::Look {
         return Ok(());
     }
