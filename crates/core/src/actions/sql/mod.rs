@@ -13,7 +13,6 @@ mod swap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use copy::schema;
 pub use mark::is_mark;
 pub use place::{Databases, Place, Sync};
 pub use rewrite::{

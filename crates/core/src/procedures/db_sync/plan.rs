@@ -1,6 +1,6 @@
 //! From what was found to a plan, or to all that forbids one.
 
-use super::inventory::{Databases, Inventory, Side};
+use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use crate::actions::Action;
 use crate::actions::sql::{self, Rewriting, Sync, is_mark};
@@ -8,6 +8,7 @@ use crate::engine::plan::{FORMAT, hex};
 use crate::engine::render::bytes;
 use crate::engine::{Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Refusal, Unplanned};
+use crate::services::sql::schema::Obstacle;
 
 pub(super) struct Base<'a> {
     pub(super) name: &'a str,
@@ -113,7 +114,7 @@ impl Base<'_> {
         }
         let title = format!(
             "replace {} by a copy of {}",
-            of(&found.target),
+            of(&found.target, Some(&found.usage.1)),
             profile.source
         );
         Ok(self.plan(title, self.notes(), steps))
@@ -123,6 +124,8 @@ impl Base<'_> {
     pub(super) fn restore(&self) -> Result<Plan<Action>, Unplanned> {
         let found = self.found;
         let mut refusals = self.never();
+        let staying = found.target.obstacles.iter().filter(|one| one.stays());
+        refusals.extend(in_the_way(&found.target, staying));
         let mut refuse = |what: String, hint: &str| {
             refusals.push(Refusal {
                 what,
@@ -161,7 +164,11 @@ impl Base<'_> {
             back: found.previous.fingerprint.clone(),
         };
         let steps = vec![step("swap-back", "copy", 2, Risk::Reversible, action)];
-        let title = format!("swap {} and {}", of(&found.target), of(&found.previous));
+        let title = format!(
+            "swap {} and {}",
+            of(&found.target, Some(&found.usage.1)),
+            of(&found.previous, None)
+        );
         Ok(self.plan(title, Vec::new(), steps))
     }
 
@@ -260,7 +267,67 @@ impl Base<'_> {
                     .to_owned(),
             );
         }
-        notes.extend(found.unseen.iter().cloned());
+        notes.extend(self.around());
+        notes
+    }
+
+    /// Bytes that the copy will take, about.
+    fn size(&self) -> u64 {
+        let objects = self.found.source.objects.iter();
+        let copied = objects.filter(|one| !self.profile.schema_only.contains(&one.name));
+        copied.map(|object| object.bytes).sum()
+    }
+
+    /// What of the target's server may be in the way, and what could not be seen.
+    fn around(&self) -> Vec<String> {
+        let found = self.found;
+        let target = &self.profile.target;
+        let mut notes = Vec::new();
+        let takes = format!(
+            "the copy takes about {}{}",
+            bytes(self.size()),
+            if found.host.logs {
+                ", and the server's binary log as much again"
+            } else {
+                ""
+            }
+        );
+        notes.push(match &found.host.disk {
+            Some(disk) => {
+                let scarce = disk.free / 2 < self.size();
+                let warning = if scarce { "WARNING: only " } else { "" };
+                let path = disk.path.display();
+                format!("{warning}{} free in {path}: {takes}", bytes(disk.free))
+            }
+            None => format!("free disk cannot be seen from here, look yourself: {takes}"),
+        });
+        match &found.transactions {
+            Some(open) => notes.extend(open.iter().map(|one| {
+                format!(
+                    "connection {} ({}) has had a transaction open for {} s: the cut-over waits \
+                     for it if it uses {target}, 2 s at a time, for 2 min",
+                    one.connection, one.account, one.seconds
+                )
+            })),
+            None => notes.push(
+                "open transactions are seen only with the privilege PROCESS: the cut-over waits \
+                 for those that use the target, 2 s at a time, for 2 min"
+                    .to_owned(),
+            ),
+        }
+        if found.usage.1.reports > 0 {
+            notes.push(format!(
+                "{} reports of {target} are active, and send mail until the cut-over",
+                found.usage.1.reports
+            ));
+        }
+        if !found.unseeing.is_empty() {
+            notes.push(format!(
+                "triggers, routines and events are not all seen without: {}; a trigger in the \
+                 target would stop the cut-over, with nothing changed",
+                found.unseeing.join(" ")
+            ));
+        }
         notes
     }
 
@@ -285,20 +352,30 @@ impl Base<'_> {
                 "correct the profile",
             );
         }
-        let (here, there) = found.users;
-        if there > here {
+        let (here, there) = &found.usage;
+        let around = "are source and target of the profile the wrong way round?";
+        if there.users > here.users {
             refuse(
                 format!(
-                    "{target} looks like production: {there} users in the last week, and {here} \
-                     in {source}"
+                    "{target} looks like production: {} users in the last week, and {} in {source}",
+                    there.users, here.users
                 ),
-                "are source and target of the profile the wrong way round?",
+                around,
             );
         }
-        if !found.missing.is_empty() {
+        if there.reports > here.reports {
             refuse(
-                "privileges are missing".to_owned(),
-                &format!("run on the server: {}", found.missing.join(" ")),
+                format!(
+                    "{target} looks like production: {} active reports, and {} in {source}",
+                    there.reports, here.reports
+                ),
+                &format!("{around} If not: UPDATE report_schedule SET active = 0 in the target"),
+            );
+        }
+        if found.host.read_only {
+            refuse(
+                format!("the server of {target} is read only"),
+                "it may be a replica: the profile must name its primary",
             );
         }
         refusals
@@ -308,6 +385,9 @@ impl Base<'_> {
     fn refusals(&self) -> Vec<Refusal> {
         let found = self.found;
         let mut refusals = self.never();
+        for side in [&found.source, &found.target] {
+            refusals.extend(in_the_way(side, side.obstacles.iter()));
+        }
         let mut refuse = |what: String, hint: &str| {
             refusals.push(Refusal {
                 what,
@@ -320,19 +400,23 @@ impl Base<'_> {
                 "is the database's name right?",
             );
         }
-        for side in [&found.source, &found.target] {
-            let strange = strange(side);
-            if !strange.is_empty() {
-                refuse(
-                    format!("{}: {}", side.place, strange.join(", ")),
-                    "only plain InnoDB tables and sequences can be copied and renamed: drop them",
-                );
-            }
-        }
         if !found.wide.is_empty() {
             refuse(
                 format!("rows are too large for a packet: {}", found.wide.join(", ")),
                 "raise max_allowed_packet, or name the table in schema_only",
+            );
+        }
+        if let Some(disk) = &found.host.disk
+            && disk.free < self.size()
+        {
+            refuse(
+                format!(
+                    "the copy takes about {}, and {} are free in {}",
+                    bytes(self.size()),
+                    bytes(disk.free),
+                    disk.path.display()
+                ),
+                "make room, or name large tables in schema_only",
             );
         }
         if found.new.fingerprint.starts_with("names ") {
@@ -363,33 +447,31 @@ impl Base<'_> {
     }
 }
 
-/// What cannot be copied or renamed.
-fn strange(side: &Side) -> Vec<String> {
-    let mut strange = Vec::new();
-    for object in &side.objects {
-        let engine = object.engine.as_deref().unwrap_or("no engine");
-        if !object.is_table() && !object.is_sequence() {
-            strange.push(format!(
-                "{} is a {}",
-                object.name,
-                object.kind.to_lowercase()
-            ));
-        } else if engine != "InnoDB" {
-            strange.push(format!("{} is of {engine}", object.name));
+/// What is in the way of a copy, or of a rename, by the way out.
+fn in_the_way<'a>(side: &Side, obstacles: impl Iterator<Item = &'a Obstacle>) -> Vec<Refusal> {
+    let mut ways: Vec<(&'static str, Vec<String>)> = Vec::new();
+    for obstacle in obstacles {
+        match ways.iter_mut().find(|(way, _)| *way == obstacle.way_out()) {
+            Some((_, names)) => names.push(obstacle.to_string()),
+            None => ways.push((obstacle.way_out(), vec![obstacle.to_string()])),
         }
     }
-    strange.extend(side.triggers.iter().map(|name| format!("trigger {name}")));
-    let keys = side.outward.iter();
-    strange.extend(keys.map(|key| format!("foreign key {key}")));
-    strange
+    let refusals = ways.into_iter().map(|(way, names)| Refusal {
+        what: format!("{}: {}", side.place, names.join(", ")),
+        hint: way.to_owned(),
+    });
+    refusals.collect()
 }
 
-fn of(side: &Side) -> String {
+fn of(side: &Side, usage: Option<&Usage>) -> String {
+    let used = usage
+        .and_then(|usage| usage.last.as_ref())
+        .map_or_else(String::new, |at| format!(", last used {at}"));
     let written = side
         .written()
         .map_or_else(String::new, |at| format!(", last written {at}"));
     format!(
-        "{} ({} objects, {}{written})",
+        "{} ({} objects, {}{used}{written})",
         side.place,
         side.objects.len(),
         bytes(side.bytes())

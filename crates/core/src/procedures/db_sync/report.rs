@@ -34,6 +34,19 @@ pub(super) fn list(policy: &Policy) -> Report {
     }
 }
 
+/// Nothing could be looked at.
+pub(super) fn unlooked(profile: &Profile) -> Report {
+    Report {
+        document: Document {
+            title: format!("{} and {}", profile.source, profile.target),
+            tables: Vec::new(),
+            notes: vec!["not looked at: privileges are missing".to_owned()],
+        },
+        leftovers: false,
+        gaps: Vec::new(),
+    }
+}
+
 pub(super) fn report(profile: &Profile, intent: Intent, found: &Databases) -> Report {
     let (tables, leftovers) = match intent {
         Intent::Diff => (differences(found), !found.differences.is_empty()),

@@ -1,0 +1,97 @@
+//! Small databases of one test's own, so that it needs nobody to stay out of Superset's.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::{command, config, sql};
+use crate::support::{Ran, sandbox, scratch};
+
+/// What production consists of; staging is the same with fewer rows.
+const TABLES: &str = "
+    CREATE TABLE pages (id int PRIMARY KEY AUTO_INCREMENT, title varchar(80) NOT NULL);
+    CREATE TABLE links (page int NOT NULL, target varchar(80),
+        CONSTRAINT links_page FOREIGN KEY (page) REFERENCES pages (id));
+    CREATE SEQUENCE numbers START WITH 5;";
+
+/// `NAME_production` and `NAME_staging` on `metadata`, an account `NAME` that may do what
+/// docs/db-sync.md grants, and a configuration with the profile `NAME`.
+pub(super) struct Own {
+    pub(super) name: &'static str,
+    pub(super) production: String,
+    pub(super) staging: String,
+    pub(super) config: PathBuf,
+}
+
+impl Own {
+    /// `more`: lines of the profile.
+    pub(super) fn new(name: &'static str, more: &str) -> Self {
+        let (production, staging) = (format!("{name}_production"), format!("{name}_staging"));
+        let account = format!("{name}@localhost");
+        let mut statements = format!(
+            "CREATE OR REPLACE USER {account} IDENTIFIED BY '{name}';
+             GRANT SELECT ON `{name}\\_production`.* TO {account};"
+        );
+        for database in [&production, &staging] {
+            statements += &format!("CREATE OR REPLACE DATABASE {database}; USE {database}; {TABLES}");
+        }
+        for suffix in ["", "\\_new", "\\_previous"] {
+            statements += &format!(
+                "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES
+                 ON `{name}\\_staging{suffix}`.* TO {account};"
+            );
+        }
+        statements += &format!(
+            "INSERT INTO {production}.pages (title) VALUES ('Elvis'), ('azywiki'), ('Memphis');
+             INSERT INTO {production}.links VALUES (1, 'Memphis'), (2, NULL);
+             INSERT INTO {staging}.pages (title) VALUES ('Old');"
+        );
+        sql("metadata", &statements);
+
+        let password = scratch(&format!("{name}.password"));
+        std::fs::write(&password, name).unwrap();
+        std::fs::set_permissions(&password, PermissionsExt::from_mode(0o600)).unwrap();
+        let socket = sandbox().dir().join("metadata/mysqld.sock");
+        let config = config(&format!("{name}.toml"), |text| {
+            format!(
+                "{text}\n[sql.{name}]\nsocket = {socket:?}\nuser = \"{name}\"\n\
+                 password_file = {password:?}\n\n[db-sync.profiles.{name}]\n\
+                 source = {{ server = \"{name}\", database = \"{production}\" }}\n\
+                 target = {{ server = \"{name}\", database = \"{staging}\" }}\n{more}\n"
+            )
+        });
+        Self {
+            name,
+            production,
+            staging,
+            config,
+        }
+    }
+
+    /// `db-sync` with the configuration.
+    pub(super) fn db_sync<const N: usize>(&self, arguments: [&str; N]) -> Ran {
+        let mut command = command(&self.config);
+        command.args(arguments).output().unwrap().into()
+    }
+
+    /// Runs `db-sync NAME --yes`.
+    pub(super) fn sync(&self) -> Ran {
+        self.db_sync([self.name, "--yes"])
+    }
+
+    /// Staging's pages in one line.
+    pub(super) fn seen(&self) -> String {
+        let staging = &self.staging;
+        let titles = format!("SELECT GROUP_CONCAT(title ORDER BY id) FROM {staging}.pages");
+        sql("metadata", &titles).trim().to_owned()
+    }
+
+    /// What stands beside staging.
+    pub(super) fn beside(&self) -> String {
+        let like = self.staging.replace('_', "\\_");
+        sql("metadata", &format!("SHOW DATABASES LIKE '{like}\\_%'"))
+    }
+}
+
+/// What [`Own::seen`] gives before and after a copy.
+pub(super) const OLD: &str = "Old";
+pub(super) const NEW: &str = "Elvis,azywiki,Memphis";
