@@ -1,9 +1,13 @@
 //! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
 
 mod crash;
+mod diff;
+mod follow_ups;
+mod look;
 mod obstacles;
 mod own;
 mod refuse;
+mod restore;
 mod sync;
 
 use std::path::{Path, PathBuf};

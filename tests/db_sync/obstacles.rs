@@ -99,7 +99,11 @@ fn each_obstacle_is_refused_on_both_sides_with_its_way_out() {
     let view = "CREATE VIEW $.titles AS SELECT title FROM $.pages".replace('$', &own.staging);
     sql("metadata", &format!("{notes};{view}"));
     let refused = own.db_sync(["restore", own.name, "--yes"]).expect(8);
-    assert!(refused.stderr.contains("titles is a view"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("titles is a view"),
+        "{}",
+        refused.stderr
+    );
     assert!(!refused.stderr.contains("notes"), "{}", refused.stderr);
     assert_eq!(own.seen(), NEW);
     sql("metadata", &format!("DROP VIEW {}.titles", own.staging));
@@ -123,7 +127,8 @@ fn a_row_that_no_packet_holds_is_refused_unless_it_stays_behind() {
     );
     let ran = own.sync().expect(8);
     assert!(
-        ran.stderr.contains("too large for a packet: shapes: 18000001 bytes"),
+        ran.stderr
+            .contains("too large for a packet: shapes: 18000001 bytes"),
         "{}",
         ran.stderr
     );

@@ -32,7 +32,8 @@ impl Own {
              GRANT SELECT ON `{name}\\_production`.* TO {account};"
         );
         for database in [&production, &staging] {
-            statements += &format!("CREATE OR REPLACE DATABASE {database}; USE {database}; {TABLES}");
+            statements +=
+                &format!("CREATE OR REPLACE DATABASE {database}; USE {database}; {TABLES}");
         }
         for suffix in ["", "\\_new", "\\_previous"] {
             statements += &format!(
