@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use super::own::{NEW, OLD, Own};
-use super::{config_from, sql};
-use crate::support::sandbox;
+use super::{command, config_from, sql};
+use crate::support::{Ran, sandbox};
 
 #[test]
 fn a_target_that_is_used_more_than_the_source_is_refused() {
@@ -145,7 +145,6 @@ fn what_others_copy_from_and_what_is_no_staging_is_never_replaced() {
 #[test]
 fn open_transactions_and_free_disk_are_told() {
     let own = Own::new("opened", "");
-    let staging = &own.staging;
     let ran = own.db_sync([own.name, "--dry-run"]).expect(3);
     assert!(ran.stdout.contains(" free in "), "{}", ran.stdout);
     assert!(
@@ -155,31 +154,57 @@ fn open_transactions_and_free_disk_are_told() {
     );
 
     sql("metadata", "GRANT PROCESS ON *.* TO opened@localhost");
-    let mut client = sandbox().mariadb_command("metadata").unwrap();
-    let mut holder = client
-        .args([
-            staging.as_str(),
-            "-e",
-            "START TRANSACTION; SELECT * FROM pages FOR UPDATE; SELECT SLEEP(86400)",
-        ])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let number = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '{staging}' \
-         AND INFO LIKE 'SELECT SLEEP%'"
-    );
-    let connection = loop {
-        let found = sql("metadata", &number);
-        if !found.is_empty() {
-            break found.trim().to_owned();
-        }
-    };
+    let (mut holder, connection) = own.holding();
     let ran = own.db_sync([own.name, "--dry-run"]);
-    holder.kill().unwrap();
+    sql("metadata", &format!("KILL {connection}"));
     holder.wait().unwrap();
     let ran = ran.expect(3);
     let told = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let expected = format!("connection {connection} (root@localhost) has had a transaction open");
     assert!(told.contains(&expected), "{}", ran.stdout);
+}
+
+#[test]
+fn an_open_transaction_delays_the_cut_over_and_no_more() {
+    let own = Own::new("delayed", "");
+    let (mut holder, connection) = own.holding();
+    let tool = command(&own.config)
+        .args([own.name, "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while own.renames() == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(own.seen(), OLD);
+    sql("metadata", &format!("KILL {connection}"));
+    holder.wait().unwrap();
+    let ran = Ran::from(tool.wait_with_output().unwrap()).expect(0);
+    assert_eq!(own.seen(), NEW);
+    // Of which moment staging is now, and what taking it cost production.
+    let told = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("read at 20"), "{}", ran.stdout);
+    assert!(
+        told.contains("by 1 connection: the account may not LOCK TABLES there"),
+        "{}",
+        ran.stdout
+    );
+
+    // With that privilege several share the moment, and it is told how long writers waited.
+    let grant = format!(
+        "GRANT LOCK TABLES ON {}.* TO delayed@localhost",
+        own.production
+    );
+    sql("metadata", &grant);
+    let plan = crate::support::scratch("delayed.json");
+    let plan = plan.to_str().unwrap();
+    own.db_sync([own.name, "--save-plan", plan]).expect(3);
+    let ran = own.db_sync(["--plan", plan, "--yes"]).expect(0);
+    let told = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        told.contains("by 4 connections; writers waited "),
+        "{}",
+        ran.stdout
+    );
 }

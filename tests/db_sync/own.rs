@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use super::{command, config, sql};
 use crate::support::{Ran, sandbox, scratch};
@@ -91,6 +92,43 @@ impl Own {
         let like = self.staging.replace('_', "\\_");
         sql("metadata", &format!("SHOW DATABASES LIKE '{like}\\_%'"))
     }
+
+    /// A client with an open transaction on staging's pages, which no rename gets past, and the
+    /// number of its connection.
+    pub(super) fn holding(&self) -> (Child, String) {
+        let sleeping = format!("SELECT SLEEP(86400) AS {}", self.staging);
+        let statements = format!(
+            "START TRANSACTION; SELECT * FROM {}.pages FOR UPDATE; {sleeping}",
+            self.staging
+        );
+        let mut client = sandbox().mariadb_command("metadata").unwrap();
+        let holder = client
+            .args(["-e", &statements])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        loop {
+            if let Some(connection) = connections(&sleeping).lines().next() {
+                return (holder, connection.to_owned());
+            }
+        }
+    }
+
+    /// How many renames of staging the server is at.
+    pub(super) fn renames(&self) -> usize {
+        let renaming = format!("RENAME TABLE%`{}`", self.staging);
+        connections(&renaming).lines().count()
+    }
+}
+
+/// The numbers of the connections whose statement begins so.
+fn connections(beginning: &str) -> String {
+    let beginning = beginning.replace('_', "\\_");
+    sql(
+        "metadata",
+        &format!("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '{beginning}%'"),
+    )
 }
 
 /// What [`Own::seen`] gives before and after a copy.

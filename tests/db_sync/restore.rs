@@ -1,10 +1,10 @@
 //! What the last copy replaced, put back.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use super::own::{NEW, OLD, Own};
 use super::{command, sql};
-use crate::support::{Ran, sandbox, scratch};
+use crate::support::{Ran, scratch};
 
 #[test]
 fn with_nothing_kept_there_is_nothing_to_put_back() {
@@ -66,14 +66,14 @@ fn a_killed_restore_leaves_staging_whole_and_is_gone_on_from() {
 
     // And forth again, killed while the server works on the rename.
     let plan = planned(&own, "killed-forth.json");
-    let (mut holder, connection) = holding(&own);
+    let (mut holder, connection) = own.holding();
     let mut tool = command(&own.config)
         .args(["--plan", &plan, "--yes"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while renames(&own) == 0 {
+    while own.renames() == 0 {
         std::thread::yield_now();
     }
     tool.kill().unwrap();
@@ -82,49 +82,11 @@ fn a_killed_restore_leaves_staging_whole_and_is_gone_on_from() {
     sql("metadata", &format!("KILL {connection}"));
     holder.wait().unwrap();
     // Nobody waits for its answer: the server does it, or had given it up before.
-    while renames(&own) > 0 {
+    while own.renames() > 0 {
         std::thread::yield_now();
     }
     let left = whole(&own);
     assert!(left == old || left == new, "{left:?}");
     own.db_sync(["--plan", &plan, "--yes"]).expect(0);
     assert_eq!(whole(&own), new);
-}
-
-/// A client with an open transaction on staging's pages, which no rename gets past, and the
-/// number of its connection.
-fn holding(own: &Own) -> (Child, String) {
-    let statements = format!(
-        "START TRANSACTION; SELECT * FROM {0}.pages FOR UPDATE; SELECT SLEEP(86400) AS {0}",
-        own.staging
-    );
-    let mut client = sandbox().mariadb_command("metadata").unwrap();
-    let holder = client
-        .args(["-e", &statements])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let sleeping = format!("SELECT SLEEP(86400) AS {}", own.staging);
-    loop {
-        if let Some(connection) = connections(&sleeping).lines().next() {
-            return (holder, connection.to_owned());
-        }
-    }
-}
-
-/// How many renames of staging the server is at.
-fn renames(own: &Own) -> usize {
-    connections(&format!("RENAME TABLE%`{}`", own.staging))
-        .lines()
-        .count()
-}
-
-/// The numbers of the connections whose statement begins so.
-fn connections(beginning: &str) -> String {
-    let beginning = beginning.replace('_', "\\_");
-    sql(
-        "metadata",
-        &format!("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '{beginning}%'"),
-    )
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actions::sql::{
-    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets,
+    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets, reading,
 };
 use crate::engine::{Cx, Failure};
 use crate::services::sql::schema::{Column, Schema};
@@ -148,6 +148,7 @@ async fn beside(connection: &mut Connection, place: &Place) -> Result<Side, Erro
         objects: connection.objects(&place.database).await?,
         fingerprint: fingerprint(connection, place).await?,
         alembic: None,
+        reading: None,
         obstacles: Vec::new(),
     })
 }
@@ -187,6 +188,7 @@ async fn side(connection: &mut Connection, place: &Place) -> Result<(Side, Optio
         objects: of.map(|schema| schema.objects.clone()).unwrap_or_default(),
         fingerprint: fingerprint(connection, place).await?,
         alembic: (!versions.is_empty()).then(|| versions.join(" ")),
+        reading: reading(connection, place).await?,
         obstacles: of
             .map(|schema| schema.obstacles.clone())
             .unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::actions::sql::{Neutralise, Place, Secrets};
+use crate::actions::sql::{Neutralise, Place, Reading, Secrets};
 use crate::services::sql::Object;
 use crate::services::sql::schema::Obstacle;
 
@@ -22,6 +22,8 @@ pub struct Side {
     pub fingerprint: String,
     /// Superset's schema version, where there is one.
     pub alembic: Option<String>,
+    /// How it was read, where it is a copy.
+    pub reading: Option<Reading>,
     /// What of it cannot be copied, or moved by a rename.
     pub obstacles: Vec<Obstacle>,
 }

@@ -323,8 +323,8 @@ impl Base<'_> {
         }
         if !found.unseeing.is_empty() {
             notes.push(format!(
-                "triggers, routines and events are not all seen without: {}; a trigger in the \
-                 target would stop the cut-over, with nothing changed",
+                "a trigger in the target would stop the cut-over, with nothing changed; \
+                 triggers, routines and events are not all seen without {}",
                 found.unseeing.join(" ")
             ));
         }

@@ -39,6 +39,7 @@ fn side(database: &str, fingerprint: &str, objects: Vec<Object>) -> Side {
         objects,
         fingerprint: fingerprint.to_owned(),
         alembic: Some("4b2a8c9d3e1f".to_owned()),
+        reading: None,
         obstacles: Vec::new(),
     }
 }
@@ -242,7 +243,7 @@ fn what_may_be_in_the_way_is_told() {
         text.contains("1 reports of metadata:superset_staging are active"),
         "{text}"
     );
-    assert!(text.contains("without: GRANT TRIGGER"), "{text}");
+    assert!(text.contains("without GRANT TRIGGER"), "{text}");
     found.host.disk = None;
     let text = told(found);
     assert!(text.contains("free disk cannot be seen"), "{text}");
