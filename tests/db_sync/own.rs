@@ -29,7 +29,8 @@ impl Own {
         let (production, staging) = (format!("{name}_production"), format!("{name}_staging"));
         let account = format!("{name}@localhost");
         let mut statements = format!(
-            "CREATE OR REPLACE USER {account} IDENTIFIED BY '{name}';
+            "DROP DATABASE IF EXISTS {staging}_new; DROP DATABASE IF EXISTS {staging}_previous;
+             CREATE OR REPLACE USER {account} IDENTIFIED BY '{name}';
              GRANT SELECT ON `{name}\\_production`.* TO {account};"
         );
         for database in [&production, &staging] {
