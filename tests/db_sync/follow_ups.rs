@@ -7,7 +7,7 @@ use crate::support::{Ran, sandbox, scratch};
 
 /// The command that a run which did not do all says to go on with.
 fn going_on(ran: &Ran) -> String {
-    let (_, rest) = ran.stderr.split_once("--plan ").unwrap();
+    let (_, rest) = ran.stderr.split_once("go on with db-sync --plan ").unwrap();
     rest.split_once(" --yes").unwrap().0.to_owned()
 }
 
