@@ -23,9 +23,8 @@ fn journals(subject: &str) -> String {
 
 #[test]
 fn a_failing_follow_up_is_told_and_gone_on_with() {
-    let [first, flag, last] =
-        ["follow-first", "follow-flag", "follow-last"].map(|name| scratch(name));
-    let touch = |path: &Path| format!("[\"touch\", {path:?}]");
+    let [first, flag, last] = ["follow-first", "follow-flag", "follow-last"].map(scratch);
+    let touch = |path: &Path| format!("[\"touch\", \"{}\"]", path.display());
     let cache = format!(
         "test -e {} || {{ echo the cache is down >&2; exit 3; }}",
         flag.display()

@@ -28,27 +28,26 @@ impl Own {
     pub(super) fn new(name: &'static str, more: &str) -> Self {
         let (production, staging) = (format!("{name}_production"), format!("{name}_staging"));
         let account = format!("{name}@localhost");
-        let mut statements = format!(
+        let mut statements = vec![format!(
             "DROP DATABASE IF EXISTS {staging}_new; DROP DATABASE IF EXISTS {staging}_previous;
              CREATE OR REPLACE USER {account} IDENTIFIED BY '{name}';
              GRANT SELECT ON `{name}\\_production`.* TO {account};"
-        );
-        for database in [&production, &staging] {
-            statements +=
-                &format!("CREATE OR REPLACE DATABASE {database}; USE {database}; {TABLES}");
-        }
-        for suffix in ["", "\\_new", "\\_previous"] {
-            statements += &format!(
+        )];
+        statements.extend([&production, &staging].map(|database| {
+            format!("CREATE OR REPLACE DATABASE {database}; USE {database}; {TABLES}")
+        }));
+        statements.extend(["", "\\_new", "\\_previous"].map(|suffix| {
+            format!(
                 "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES
                  ON `{name}\\_staging{suffix}`.* TO {account};"
-            );
-        }
-        statements += &format!(
+            )
+        }));
+        statements.push(format!(
             "INSERT INTO {production}.pages (title) VALUES ('Elvis'), ('azywiki'), ('Memphis');
              INSERT INTO {production}.links VALUES (1, 'Memphis'), (2, NULL);
              INSERT INTO {staging}.pages (title) VALUES ('Old');"
-        );
-        sql("metadata", &statements);
+        ));
+        sql("metadata", &statements.concat());
 
         let password = scratch(&format!("{name}.password"));
         std::fs::write(&password, name).unwrap();
@@ -56,10 +55,12 @@ impl Own {
         let socket = sandbox().dir().join("metadata/mysqld.sock");
         let config = config(&format!("{name}.toml"), |text| {
             format!(
-                "{text}\n[sql.{name}]\nsocket = {socket:?}\nuser = \"{name}\"\n\
-                 password_file = {password:?}\n\n[db-sync.profiles.{name}]\n\
+                "{text}\n[sql.{name}]\nsocket = \"{}\"\nuser = \"{name}\"\n\
+                 password_file = \"{}\"\n\n[db-sync.profiles.{name}]\n\
                  source = {{ server = \"{name}\", database = \"{production}\" }}\n\
-                 target = {{ server = \"{name}\", database = \"{staging}\" }}\n{more}\n"
+                 target = {{ server = \"{name}\", database = \"{staging}\" }}\n{more}\n",
+                socket.display(),
+                password.display()
             )
         });
         Self {
@@ -109,11 +110,11 @@ impl Own {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        loop {
-            if let Some(connection) = connections(&sleeping).lines().next() {
-                return (holder, connection.to_owned());
-            }
+        let mut connection = String::new();
+        while connection.is_empty() {
+            connection = connections(&sleeping).lines().collect();
         }
+        (holder, connection)
     }
 
     /// How many renames of staging the server is at.
