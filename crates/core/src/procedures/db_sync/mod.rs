@@ -8,6 +8,7 @@ mod discover;
 pub mod inventory;
 mod plan;
 pub mod profile;
+mod refusals;
 mod report;
 #[cfg(test)]
 mod tests;
