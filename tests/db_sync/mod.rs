@@ -1,7 +1,13 @@
 //! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
 
 mod crash;
+mod diff;
+mod follow_ups;
+mod look;
+mod obstacles;
+mod own;
 mod refuse;
+mod restore;
 mod sync;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +40,12 @@ fn db_sync<const N: usize>(arguments: [&str; N]) -> Ran {
 
 /// The sandbox's configuration, changed, in a file of its own.
 fn config(name: &str, change: impl FnOnce(String) -> String) -> PathBuf {
-    let text = std::fs::read_to_string(sandbox().config_path()).unwrap();
+    config_from(&sandbox().config_path(), name, change)
+}
+
+/// The same, of another configuration.
+fn config_from(from: &Path, name: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+    let text = std::fs::read_to_string(from).unwrap();
     let path = scratch(name);
     std::fs::write(&path, change(text)).unwrap();
     path

@@ -1,5 +1,6 @@
 //! What is refused, with staging as it was.
 
+use super::own::{NEW, OLD, Own};
 use super::{command, config, db_sync, fresh, seen, sql};
 use crate::support::{Ran, sandbox, scratch};
 
@@ -75,26 +76,26 @@ fn a_target_that_is_not_stagings_is_refused() {
 }
 
 #[test]
-fn a_view_in_staging_is_refused_by_name() {
-    let _one = fresh();
-    sql(
-        "metadata",
-        "CREATE VIEW superset_staging.charts AS SELECT id FROM superset_staging.slices",
-    );
-    let ran = db_sync(["prod-to-staging", "--yes"]).expect(8);
-    assert!(ran.stderr.contains("charts is a view"), "{}", ran.stderr);
-}
-
-#[test]
 fn missing_privileges_are_named_as_statements() {
-    let _one = fresh();
-    let revoke = "ON `superset\\_staging\\_new`.* FROM dbsync@localhost";
-    sql("metadata", &format!("REVOKE DROP {revoke}"));
-    let ran = db_sync(["prod-to-staging", "--yes"]);
-    let grant = "GRANT DROP ON `superset\\_staging\\_new`.* TO 'dbsync'@'localhost';";
-    sql("metadata", grant);
-    let ran = ran.expect(8);
-    assert!(ran.stderr.contains(grant), "{}", ran.stderr);
+    let own = Own::new("rightless", "");
+    let account = "'rightless'@'localhost'";
+    for (privileges, database) in [
+        ("DROP", "rightless\\_staging\\_new"),
+        ("SELECT, INDEX", "rightless\\_staging"),
+        ("SELECT", "rightless\\_production"),
+    ] {
+        let on = format!("{privileges} ON `{database}`.*");
+        sql("metadata", &format!("REVOKE {on} FROM {account}"));
+        let grant = format!("GRANT {on} TO {account};");
+        for arguments in [["rightless", "--yes"], ["rightless", "--dry-run"]] {
+            let ran = own.db_sync(arguments).expect(8);
+            assert!(ran.stderr.contains(&grant), "{}", ran.stderr);
+        }
+        sql("metadata", &grant);
+    }
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+    own.sync().expect(0);
+    assert_eq!(own.seen(), NEW);
 }
 
 #[test]

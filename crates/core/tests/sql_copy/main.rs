@@ -174,6 +174,8 @@ async fn a_sequence_without_its_row_harms_nobody() {
     );
     let sized = connection.sized_objects("new").await.unwrap();
     assert!(sized.iter().any(|one| one.bytes > 0));
+    // It has no definition any more; the server says so, and lives.
+    Schema::read(&mut connection, "new").await.unwrap_err();
     let keys = connection.foreign_keys("new", &objects).await.unwrap();
     assert_eq!(keys.len(), 2);
     assert!(matches!(

@@ -17,7 +17,7 @@ use crate::services::sql::{Connection, Error};
 
 /// The digest of the definitions of everything that would be copied; `None` when there is
 /// no such database.
-pub async fn schema(connection: &mut Connection, from: &Place) -> Result<Option<String>, Error> {
+async fn schema(connection: &mut Connection, from: &Place) -> Result<Option<String>, Error> {
     let schema = Schema::read(connection, &from.database).await?;
     Ok(schema.map(|schema| schema.hash()))
 }

@@ -52,11 +52,11 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
             .map(|line| line.chars().filter(|c| !c.is_control()).collect())
             .collect();
         let from = lines.len().saturating_sub(SHOWN);
-        lines[from..].join("\n  ")
+        lines[from..].join(" | ")
     };
     match ended {
         Err(_) => Err(failed(format!(
-            "did not end within {seconds} s; it said:\n  {}",
+            "did not end within {seconds} s; it said: {}",
             said()
         ))),
         Ok(Err(error)) => Err(failed(error.to_string())),
@@ -65,7 +65,7 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
             if status.success() {
                 Ok(json!({ "status": 0 }))
             } else {
-                Err(failed(format!("{status}; it said:\n  {}", said())))
+                Err(failed(format!("{status}; it said: {}", said())))
             }
         }
     }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Databases, Place, Sync};
 use crate::engine::plan::hex;
 use crate::engine::{Failure, State};
-use crate::services::sql::{Connection, Error, marker, quote_identifier};
+use crate::services::sql::marker::{self, Position};
+use crate::services::sql::{Connection, Error, quote_identifier};
 
 /// The table's name.
 pub(super) const MARK: &str = "_opsweek_sync";
@@ -141,6 +143,36 @@ pub(super) async fn copy_in(
             let complete = rows.iter().any(|(_, stage)| stage == Stage::Checked.name());
             Ok(Some((id.unwrap_or_default(), complete)))
         }
+        Err(error) if error.code().is_some_and(|code| ABSENT.contains(&code)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a copy was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The moment that it shows.
+    pub snapshot: Option<Position>,
+    /// How long production's writers may have waited for it at most; `None`: not at all.
+    pub writers_held_up_milliseconds: Option<u64>,
+    /// Why one connection read although more were asked for.
+    pub one_connection_because: Option<String>,
+    /// How many connections read.
+    pub readers: usize,
+}
+
+/// How the copy that the database is was read; `None` for one that is no copy.
+pub async fn reading(connection: &mut Connection, place: &Place) -> Result<Option<Reading>, Error> {
+    let rows: Result<Vec<String>, Error> = connection
+        .rows(
+            &format!("the mark of {place}"),
+            &format!("SELECT detail FROM {} WHERE stage = ?", table(place)),
+            (Stage::Copied.name(),),
+        )
+        .await;
+    match rows {
+        // One that cannot be understood is of another version of this tool.
+        Ok(rows) => Ok(rows.iter().find_map(|text| serde_json::from_str(text).ok())),
         Err(error) if error.code().is_some_and(|code| ABSENT.contains(&code)) => Ok(None),
         Err(error) => Err(error),
     }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actions::sql::{
-    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets,
+    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets, reading,
 };
 use crate::engine::{Cx, Failure};
+use crate::services::sql::schema::{Column, Schema};
 use crate::services::sql::{Connection, Error, missing, quote_identifier};
 
 use super::inventory::{Databases, Difference, Inventory, Side};
-use super::{Intent, Profile};
+use super::{Intent, Profile, around};
 
 /// What a copy needs of its source.
 const READ: &[&str] = &["SELECT"];
@@ -26,6 +27,10 @@ const WRITE: &[&str] = &[
     "REFERENCES",
 ];
 
+/// What it needs besides to see what belongs to a database and is no table. Source: `MariaDB`,
+/// "Information Schema TRIGGERS Table" and its neighbours.
+const SEE: &[&str] = &["TRIGGER", "EVENT", "EXECUTE"];
+
 /// Of a row's packet, what is not the row: the statement and the lengths of its values.
 const PACKET_HEAD: u64 = 64 << 10;
 
@@ -40,11 +45,24 @@ pub(super) async fn discover(
     let mut target = world.connect(&profile.target).await?;
     let identities = (source.identity().await?, target.identity().await?);
     let same_server = identities.0 == identities.1;
-    let grants = grants(&mut source, &mut target, profile, same_server).await?;
+    let (missing, unseeing) = grants(&mut source, &mut target, profile).await?;
+    let servers = BTreeMap::from([
+        (format!("sql.{}", profile.source.server), identities.0),
+        (format!("sql.{}", profile.target.server), identities.1),
+    ]);
+    if intent != Intent::Diff && !missing.is_empty() {
+        // Half of what follows would be refused by the server, one question at a time.
+        return Ok(Inventory {
+            now,
+            world: servers,
+            databases: None,
+            missing,
+        });
+    }
 
     cx.progress(1, None, "databases");
-    let production = side(&mut source, &profile.source).await?;
-    let staging = side(&mut target, &profile.target).await?;
+    let (production, schema) = side(&mut source, &profile.source).await?;
+    let (staging, theirs) = side(&mut target, &profile.target).await?;
     let new = beside(&mut target, &profile.target.new()).await?;
     let previous = beside(&mut target, &profile.target.previous()).await?;
 
@@ -78,48 +96,45 @@ pub(super) async fn discover(
             neutralise.push(one.clone());
         }
     }
-    let wide = match intent {
-        Intent::Sync => wide(&mut source, &mut target, profile, &production).await?,
+    let wide = match (intent, &schema) {
+        (Intent::Sync, Some(schema)) => wide(&mut source, &mut target, profile, schema).await?,
         _ => Vec::new(),
     };
-    let users = (
-        users(&mut source, &production).await?,
-        users(&mut target, &staging).await?,
+    let usage = (
+        around::usage(&mut source, &profile.source).await?,
+        around::usage(&mut target, &profile.target).await?,
     );
-    let differences = match intent {
-        Intent::Diff => {
-            differences(&mut source, &production, &mut target, &staging, profile).await?
+    let host = around::host(&mut target).await?;
+    let transactions = around::transactions(&mut target, &profile.target).await?;
+    let differences = match (intent, &schema, &theirs) {
+        (Intent::Diff, Some(ours), Some(theirs)) => {
+            differences(&mut source, ours, &mut target, theirs, profile).await?
         }
         _ => Vec::new(),
     };
-    let schema = sql::schema(&mut source, &profile.source)
-        .await?
-        .unwrap_or_default();
-    let unseen = unseen(&mut target).await?;
     source.close().await;
     target.close().await;
     Ok(Inventory {
         now,
-        world: BTreeMap::from([
-            (format!("sql.{}", profile.source.server), identities.0),
-            (format!("sql.{}", profile.target.server), identities.1),
-        ]),
+        world: servers,
+        missing,
         databases: Some(Databases {
             source: production,
-            schema,
+            schema: schema.map(|schema| schema.hash()).unwrap_or_default(),
             target: staging,
             new,
             previous,
             same_server,
-            missing: grants,
             wide,
-            users,
+            usage,
+            host,
+            transactions,
+            unseeing,
             secrets,
             encrypted,
             unreadable,
             neutralise,
             keys: (world.source_key.is_some(), world.target_key.is_some()),
-            unseen,
             differences,
         }),
     })
@@ -133,8 +148,8 @@ async fn beside(connection: &mut Connection, place: &Place) -> Result<Side, Erro
         objects: connection.objects(&place.database).await?,
         fingerprint: fingerprint(connection, place).await?,
         alembic: None,
-        triggers: Vec::new(),
-        outward: Vec::new(),
+        reading: None,
+        obstacles: Vec::new(),
     })
 }
 
@@ -145,14 +160,10 @@ async fn version(connection: &mut Connection) -> Result<String, Error> {
     Ok(server)
 }
 
-async fn side(connection: &mut Connection, place: &Place) -> Result<Side, Error> {
+/// A database, and what it is made of where there is one.
+async fn side(connection: &mut Connection, place: &Place) -> Result<(Side, Option<Schema>), Error> {
     let database = &place.database;
-    let objects = connection.sized_objects(database).await?;
-    let keys = connection.foreign_keys(database, &objects).await?;
-    let outward = keys
-        .iter()
-        .filter(|key| key.other_database != *database)
-        .map(|key| format!("{}.{} to {}", key.table, key.name, key.other_database));
+    let schema = Schema::read(connection, database).await?;
     let versions: Vec<String> = if connection
         .has_column(database, "alembic_version", "version_num")
         .await?
@@ -170,82 +181,80 @@ async fn side(connection: &mut Connection, place: &Place) -> Result<Side, Error>
     } else {
         Vec::new()
     };
-    Ok(Side {
+    let of = schema.as_ref();
+    let side = Side {
         place: place.clone(),
         server: version(connection).await?,
-        objects,
+        objects: of.map(|schema| schema.objects.clone()).unwrap_or_default(),
         fingerprint: fingerprint(connection, place).await?,
         alembic: (!versions.is_empty()).then(|| versions.join(" ")),
-        triggers: connection.triggers(database).await?,
-        outward: outward.collect(),
-    })
+        reading: reading(connection, place).await?,
+        obstacles: of
+            .map(|schema| schema.obstacles.clone())
+            .unwrap_or_default(),
+    };
+    Ok((side, schema))
 }
 
+/// The GRANT statements that are needed, and those without which not all is seen.
 async fn grants(
     source: &mut Connection,
     target: &mut Connection,
     profile: &Profile,
-    same_server: bool,
-) -> Result<Vec<String>, Error> {
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    let (from, to) = (&*profile.source.database, &*profile.target.database);
     let (new, previous) = (profile.target.new(), profile.target.previous());
-    let reads = [(&*profile.source.database, READ)];
+    let (ours, theirs) = (held(source).await?, held(target).await?);
+    let both = |here: &[Need<'_>], there: &[Need<'_>]| {
+        let mut statements = missing(&ours.0, here, &ours.1);
+        statements.extend(missing(&theirs.0, there, &theirs.1));
+        statements
+    };
     let writes = [
-        (&*profile.target.database, WRITE),
+        (to, WRITE),
         (&*new.database, WRITE),
         (&*previous.database, WRITE),
     ];
-    if same_server {
-        let needs: Vec<_> = reads.into_iter().chain(writes).collect();
-        return lacking(source, &needs).await;
-    }
-    let mut statements = lacking(source, &reads).await?;
-    statements.extend(lacking(target, &writes).await?);
-    Ok(statements)
+    Ok((
+        both(&[(from, READ)], &writes),
+        both(&[(from, SEE)], &[(to, SEE)]),
+    ))
 }
 
-async fn lacking(
-    connection: &mut Connection,
-    needs: &[(&str, &[&str])],
-) -> Result<Vec<String>, Error> {
-    let lines: Vec<String> = connection.rows("its grants", "SHOW GRANTS", ()).await?;
-    let (account,): (String,) = connection
+/// A database, and the privileges that are needed on all of it.
+type Need<'a> = (&'a str, &'a [&'a str]);
+
+/// The lines of SHOW GRANTS, and the account.
+async fn held(connection: &mut Connection) -> Result<(Vec<String>, String), Error> {
+    let lines = connection.rows("its grants", "SHOW GRANTS", ()).await?;
+    let account = connection
         .row("its account", "SELECT CURRENT_USER()", ())
         .await?;
-    Ok(missing(&lines, needs, &account))
+    Ok((lines, account))
 }
 
-/// The tables with a row that no packet of the target can hold.
+/// The tables with a row that no packet of the two servers can hold.
 async fn wide(
     source: &mut Connection,
     target: &mut Connection,
     profile: &Profile,
-    production: &Side,
+    schema: &Schema,
 ) -> Result<Vec<String>, Error> {
     let limit = "SELECT @@max_allowed_packet";
     let (here,): (u64,) = source.row("its packets", limit, ()).await?;
     let (there,): (u64,) = target.row("its packets", limit, ()).await?;
     let most = here.min(there).saturating_sub(PACKET_HEAD);
     let mut wide = Vec::new();
-    for table in production.objects.iter().filter(|one| one.is_table()) {
-        if profile.schema_only.contains(&table.name) {
+    for table in &schema.tables {
+        let long: Vec<&Column> = table.columns.iter().filter(|one| is_long(one)).collect();
+        let all: u64 = long.iter().filter_map(|column| column.octets).sum();
+        let measured = all > most || long.iter().any(|column| column.octets.is_none());
+        if !measured || profile.schema_only.contains(&table.name) {
             continue;
         }
-        // Only these types hold more than 64 KiB.
-        let columns: Vec<String> = source
-            .rows(
-                &format!("the columns of {}", table.name),
-                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? \
-                 AND TABLE_NAME = ? AND DATA_TYPE IN \
-                 ('mediumblob', 'longblob', 'mediumtext', 'longtext', 'geometry')",
-                (&profile.source.database, &table.name),
-            )
-            .await?;
-        if columns.is_empty() {
-            continue;
-        }
-        let lengths: Vec<String> = columns
+        let lengths: Vec<String> = long
             .iter()
-            .map(|column| format!("COALESCE(LENGTH({}), 0)", quote_identifier(column)))
+            .map(|column| format!("COALESCE(LENGTH({}), 0)", quote_identifier(&column.name)))
             .collect();
         let (largest,): (Option<u64>,) = source
             .row(
@@ -253,121 +262,66 @@ async fn wide(
                 &format!(
                     "SELECT CAST(MAX({}) AS UNSIGNED) FROM {}.{}",
                     lengths.join(" + "),
-                    quote_identifier(&profile.source.database),
+                    quote_identifier(&schema.database),
                     quote_identifier(&table.name)
                 ),
                 (),
             )
             .await?;
-        if largest.unwrap_or(0) > most {
-            wide.push(format!(
-                "{}: {} bytes, of {most}",
-                table.name,
-                largest.unwrap_or(0)
-            ));
+        let largest = largest.unwrap_or(0);
+        if largest > most {
+            wide.push(format!("{}: {largest} bytes, of {most}", table.name));
         }
     }
     Ok(wide)
 }
 
-/// Who used that Superset in the last week, of its last 10,000 log entries.
-async fn users(connection: &mut Connection, side: &Side) -> Result<u64, Error> {
-    let database = &side.place.database;
-    for column in ["id", "user_id", "dttm"] {
-        if !connection.has_column(database, "logs", column).await? {
-            return Ok(0);
-        }
-    }
-    let (count,) = connection
-        .row(
-            &format!("who used {}", side.place),
-            &format!(
-                "SELECT COUNT(DISTINCT user_id) FROM \
-                 (SELECT user_id, dttm FROM {}.logs ORDER BY id DESC LIMIT 10000) AS last \
-                 WHERE dttm > NOW() - INTERVAL 7 DAY",
-                quote_identifier(database)
-            ),
-            (),
-        )
-        .await?;
-    Ok(count)
+/// Whether values may be long: what is stored beside the row, which has 64 KiB itself. Of
+/// spatial ones no length is declared. Source: `MariaDB`, "Data Type Storage Requirements".
+fn is_long(column: &Column) -> bool {
+    let kind = column.kind.as_str();
+    kind.ends_with("blob")
+        || kind.ends_with("text")
+        || kind.ends_with("polygon")
+        || kind.ends_with("linestring")
+        || kind == "multipoint"
+        || kind.starts_with("geometry")
 }
 
-/// What the account cannot be told, and what that means.
-async fn unseen(target: &mut Connection) -> Result<Vec<String>, Error> {
-    let mut unseen = vec![
-        "free disk space of the target's server cannot be seen by SQL".to_owned(),
-        "triggers are seen only with the privilege TRIGGER: staging's would make the rename \
-         fail, with nothing changed"
-            .to_owned(),
-    ];
-    let transactions: Result<Vec<u64>, Error> = target
-        .rows(
-            "open transactions",
-            "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX \
-             WHERE trx_mysql_thread_id <> CONNECTION_ID()",
-            (),
-        )
-        .await;
-    unseen.push(match transactions {
-        Ok(open) => format!(
-            "{} transactions are open on the target's server now",
-            open.len()
-        ),
-        // The privilege PROCESS is not needed for anything else.
-        Err(error) if error.code().is_some() => {
-            "open transactions are seen only with the privilege PROCESS: the rename waits 2 s \
-             for them, again and again for 2 min"
-                .to_owned()
-        }
-        Err(error) => return Err(error),
-    });
-    Ok(unseen)
-}
-
+/// How what the target holds differs from what the source holds, each looked at by itself.
 async fn differences(
     source: &mut Connection,
-    production: &Side,
+    ours: &Schema,
     target: &mut Connection,
-    staging: &Side,
+    theirs: &Schema,
     profile: &Profile,
 ) -> Result<Vec<Difference>, Error> {
-    let names = |side: &Side| -> BTreeSet<String> {
-        let names = side.objects.iter().map(|object| object.name.clone());
-        names.filter(|name| !is_mark(name)).collect()
-    };
-    let (ours, theirs) = (names(production), names(staging));
-    let (from, to) = (&profile.source.database, &profile.target.database);
+    let (here, there) = (ours.definitions(), theirs.definitions());
+    let differing = ours.differing(theirs);
+    let names: BTreeSet<&str> = here.keys().chain(there.keys()).copied().collect();
     let mut found = Vec::new();
-    for name in ours.union(&theirs) {
-        let how = match (ours.contains(name), theirs.contains(name)) {
-            (true, false) => Some("only in the source".to_owned()),
-            (false, _) => Some("only in the target".to_owned()),
-            _ if production
-                .objects
-                .iter()
-                .any(|one| one.name == *name && !one.is_table()) =>
-            {
-                None
-            }
-            _ if source.definition(from, name).await? != target.definition(to, name).await? => {
-                Some("defined otherwise".to_owned())
-            }
-            _ if profile.schema_only.contains(name) => None,
-            _ => {
-                let here = source.digest(from, name).await?;
-                let there = target.digest(to, name).await?;
-                (here != there).then(|| {
-                    if here.rows == there.rows {
-                        format!("{} rows, not the same", here.rows)
-                    } else {
-                        format!("{} rows, and {} in the target", here.rows, there.rows)
-                    }
-                })
-            }
+    for name in names.into_iter().filter(|name| !is_mark(name)) {
+        let how = if !there.contains_key(name) {
+            Some("only in the source".to_owned())
+        } else if !here.contains_key(name) {
+            Some("only in the target".to_owned())
+        } else if differing.contains(name) {
+            Some("defined otherwise".to_owned())
+        } else if ours.table(name).is_none() || profile.schema_only.iter().any(|one| one == name) {
+            None
+        } else {
+            let from = source.digest(&ours.database, name).await?;
+            let to = target.digest(&theirs.database, name).await?;
+            (from != to).then(|| {
+                if from.rows == to.rows {
+                    format!("{} rows, not the same", from.rows)
+                } else {
+                    format!("{} rows, and {} in the target", from.rows, to.rows)
+                }
+            })
         };
         found.extend(how.map(|how| Difference {
-            name: name.clone(),
+            name: name.to_owned(),
             how,
         }));
     }

@@ -1,11 +1,13 @@
 //! What a look at both databases finds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::actions::sql::{Neutralise, Place, Secrets};
+use crate::actions::sql::{Neutralise, Place, Reading, Secrets};
 use crate::services::sql::Object;
+use crate::services::sql::schema::Obstacle;
 
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,10 +22,10 @@ pub struct Side {
     pub fingerprint: String,
     /// Superset's schema version, where there is one.
     pub alembic: Option<String>,
-    /// Its triggers.
-    pub triggers: Vec<String>,
-    /// Foreign keys to other databases: table and key.
-    pub outward: Vec<String>,
+    /// How it was read, where it is a copy.
+    pub reading: Option<Reading>,
+    /// What of it cannot be copied, or moved by a rename.
+    pub obstacles: Vec<Obstacle>,
 }
 
 impl Side {
@@ -37,6 +39,48 @@ impl Side {
         let times = self.objects.iter().filter_map(|one| one.written.as_deref());
         times.max()
     }
+}
+
+/// Who uses the Superset of a database; nothing where it has no such tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Users of the last week, of the last 10,000 entries of its log.
+    pub users: u64,
+    /// The time of the last of these entries, UTC.
+    pub last: Option<String>,
+    /// Its active reports.
+    pub reports: u64,
+}
+
+/// The server that is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Host {
+    /// Where its data is; `None` where that cannot be seen.
+    pub disk: Option<Disk>,
+    /// Whether it keeps a binary log: what is written there is as large as what is copied.
+    pub logs: bool,
+    /// Whether it is to be read only.
+    pub read_only: bool,
+}
+
+/// A file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// A folder in it.
+    pub path: PathBuf,
+    /// Free bytes.
+    pub free: u64,
+}
+
+/// A transaction that somebody has open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    /// The number of its connection.
+    pub connection: u64,
+    /// Whose: `superset@10.64.21.1:51934`.
+    pub account: String,
+    /// For how long, in seconds.
+    pub seconds: u64,
 }
 
 /// How an object differs between the two databases.
@@ -63,12 +107,16 @@ pub struct Databases {
     pub previous: Side,
     /// Whether source and target are on one server.
     pub same_server: bool,
-    /// GRANT statements that somebody has to run.
-    pub missing: Vec<String>,
     /// Tables with rows too large for one packet.
     pub wide: Vec<String>,
-    /// Users of the last week, in production and in staging.
-    pub users: (u64, u64),
+    /// Who uses production, and staging.
+    pub usage: (Usage, Usage),
+    /// Staging's server.
+    pub host: Host,
+    /// The transactions that the cut-over would wait for; `None` where they cannot be seen.
+    pub transactions: Option<Vec<Transaction>>,
+    /// GRANT statements without which not all of both databases is seen.
+    pub unseeing: Vec<String>,
     /// Production's secrets and principals.
     pub secrets: Secrets,
     /// The encrypted columns that production has.
@@ -79,8 +127,6 @@ pub struct Databases {
     pub neutralise: Vec<Neutralise>,
     /// Whether keys are configured: source's, target's.
     pub keys: (bool, bool),
-    /// What the account may not see.
-    pub unseen: Vec<String>,
     /// How the two differ; asked for by a diff alone.
     pub differences: Vec<Difference>,
 }
@@ -92,6 +138,8 @@ pub struct Inventory {
     pub now: i64,
     /// The identities of the servers.
     pub world: BTreeMap<String, String>,
-    /// The databases; `None` when only the profiles were asked for.
+    /// GRANT statements that somebody has to run before a change.
+    pub missing: Vec<String>,
+    /// The databases; `None` when only the profiles were asked for, or privileges are missing.
     pub databases: Option<Databases>,
 }

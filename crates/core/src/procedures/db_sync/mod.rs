@@ -3,10 +3,12 @@
 //! The copy is made beside staging, rewritten and proven there, and put into staging's
 //! place by one atomic rename; what was there is kept and can be put back.
 
+mod around;
 mod discover;
 pub mod inventory;
 mod plan;
 pub mod profile;
+mod refusals;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -74,6 +76,19 @@ impl DbSync {
                 "only a database whose name says staging, and not prod, is ever replaced",
             ));
         }
+        let written = [
+            profile.target.clone(),
+            profile.target.new(),
+            profile.target.previous(),
+        ];
+        for (other, its) in &policy.profiles {
+            if written.contains(&its.source) {
+                return Err(refuse(
+                    format!("profile {name}: profile {other} copies from {}", its.source),
+                    "what is copied from is never replaced: correct source or target",
+                ));
+            }
+        }
         if profile.follow_up_deadline.as_secs() < 1 {
             return Err(refuse(
                 format!("profile {name}: follow_up_deadline is below a second"),
@@ -140,6 +155,7 @@ impl Procedure for DbSync {
             None => Ok(Inventory {
                 now,
                 world: BTreeMap::new(),
+                missing: Vec::new(),
                 databases: None,
             }),
             Some((_, profile)) => {
@@ -151,13 +167,17 @@ impl Procedure for DbSync {
     fn report(&self, inventory: &Inventory) -> Report {
         match (self.profile(), &inventory.databases) {
             (Some((_, profile)), Some(found)) => report::report(profile, self.intent, found),
-            _ => report::list(&self.policy),
+            (Some((_, profile)), None) => report::unlooked(profile),
+            (None, _) => report::list(&self.policy),
         }
     }
 
     fn plan(&self, inventory: &Inventory, heading: &Heading) -> Result<Plan<Action>, Unplanned> {
         let (Some((name, profile)), Some(found)) = (self.profile(), &inventory.databases) else {
-            return Err(Unplanned::Refused(Vec::new()));
+            return Err(Unplanned::Refused(vec![Refusal {
+                what: "privileges are missing".to_owned(),
+                hint: format!("run on the server: {}", inventory.missing.join(" ")),
+            }]));
         };
         let base = plan::Base {
             name,

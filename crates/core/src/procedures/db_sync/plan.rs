@@ -1,7 +1,8 @@
 //! From what was found to a plan, or to all that forbids one.
 
-use super::inventory::{Databases, Inventory, Side};
+use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
+use super::refusals::in_the_way;
 use crate::actions::Action;
 use crate::actions::sql::{self, Rewriting, Sync, is_mark};
 use crate::engine::plan::{FORMAT, hex};
@@ -113,7 +114,7 @@ impl Base<'_> {
         }
         let title = format!(
             "replace {} by a copy of {}",
-            of(&found.target),
+            of(&found.target, Some(&found.usage.1)),
             profile.source
         );
         Ok(self.plan(title, self.notes(), steps))
@@ -123,6 +124,8 @@ impl Base<'_> {
     pub(super) fn restore(&self) -> Result<Plan<Action>, Unplanned> {
         let found = self.found;
         let mut refusals = self.never();
+        let staying = found.target.obstacles.iter().filter(|one| one.stays());
+        refusals.extend(in_the_way(&found.target, staying));
         let mut refuse = |what: String, hint: &str| {
             refusals.push(Refusal {
                 what,
@@ -161,7 +164,11 @@ impl Base<'_> {
             back: found.previous.fingerprint.clone(),
         };
         let steps = vec![step("swap-back", "copy", 2, Risk::Reversible, action)];
-        let title = format!("swap {} and {}", of(&found.target), of(&found.previous));
+        let title = format!(
+            "swap {} and {}",
+            of(&found.target, Some(&found.usage.1)),
+            of(&found.previous, None)
+        );
         Ok(self.plan(title, Vec::new(), steps))
     }
 
@@ -260,136 +267,80 @@ impl Base<'_> {
                     .to_owned(),
             );
         }
-        notes.extend(found.unseen.iter().cloned());
+        notes.extend(self.around());
         notes
     }
 
-    /// What forbids any change, whatever is asked for.
-    fn never(&self) -> Vec<Refusal> {
-        let (found, profile) = (self.found, self.profile);
-        let (source, target) = (&profile.source, &profile.target);
-        let mut refusals = Vec::new();
-        let mut refuse = |what: String, hint: &str| {
-            refusals.push(Refusal {
-                what,
-                hint: hint.to_owned(),
-            });
-        };
-        if let Some(fault) = target.fault() {
-            refuse(fault, "only a database whose name says staging is replaced");
-        }
-        let written = [target.clone(), target.new(), target.previous()];
-        if found.same_server && written.iter().any(|one| one.database == source.database) {
-            refuse(
-                format!("{source} and {target} are the same database on the same server"),
-                "correct the profile",
-            );
-        }
-        let (here, there) = found.users;
-        if there > here {
-            refuse(
-                format!(
-                    "{target} looks like production: {there} users in the last week, and {here} \
-                     in {source}"
-                ),
-                "are source and target of the profile the wrong way round?",
-            );
-        }
-        if !found.missing.is_empty() {
-            refuse(
-                "privileges are missing".to_owned(),
-                &format!("run on the server: {}", found.missing.join(" ")),
-            );
-        }
-        refusals
+    /// Bytes that the copy will take, about.
+    pub(super) fn size(&self) -> u64 {
+        let objects = self.found.source.objects.iter();
+        let copied = objects.filter(|one| !self.profile.schema_only.contains(&one.name));
+        copied.map(|object| object.bytes).sum()
     }
 
-    /// All that forbids a copy.
-    fn refusals(&self) -> Vec<Refusal> {
+    /// What of the target's server may be in the way, and what could not be seen.
+    fn around(&self) -> Vec<String> {
         let found = self.found;
-        let mut refusals = self.never();
-        let mut refuse = |what: String, hint: &str| {
-            refusals.push(Refusal {
-                what,
-                hint: hint.to_owned(),
-            });
-        };
-        if !found.source.objects.iter().any(|one| !is_mark(&one.name)) {
-            refuse(
-                format!("{} holds nothing", found.source.place),
-                "is the database's name right?",
-            );
-        }
-        for side in [&found.source, &found.target] {
-            let strange = strange(side);
-            if !strange.is_empty() {
-                refuse(
-                    format!("{}: {}", side.place, strange.join(", ")),
-                    "only plain InnoDB tables and sequences can be copied and renamed: drop them",
-                );
+        let target = &self.profile.target;
+        let mut notes = Vec::new();
+        let takes = format!(
+            "the copy takes about {}{}",
+            bytes(self.size()),
+            if found.host.logs {
+                ", and the server's binary log as much again"
+            } else {
+                ""
             }
-        }
-        if !found.wide.is_empty() {
-            refuse(
-                format!("rows are too large for a packet: {}", found.wide.join(", ")),
-                "raise max_allowed_packet, or name the table in schema_only",
-            );
-        }
-        if found.new.fingerprint.starts_with("names ") {
-            refuse(
-                format!("{} holds what is no copy of ours", found.new.place),
-                "look at it, and drop it by hand",
-            );
-        }
-        let secrets = &found.secrets;
-        if secrets.count > 0 && !(found.keys.0 && found.keys.1) {
-            refuse(
-                format!("{} secrets, and not both keys", secrets.count),
-                "name source_key_file and target_key_file in the profile",
-            );
-        } else if !secrets.bad.is_empty() {
-            refuse(
+        );
+        notes.push(match &found.host.disk {
+            Some(disk) => {
+                let scarce = disk.free / 2 < self.size();
+                let warning = if scarce { "WARNING: only " } else { "" };
+                let path = disk.path.display();
+                format!("{warning}{} free in {path}: {takes}", bytes(disk.free))
+            }
+            None => format!("free disk cannot be seen from here, look yourself: {takes}"),
+        });
+        match &found.transactions {
+            Some(open) => notes.extend(open.iter().map(|one| {
                 format!(
-                    "{} of {} secrets of {} do not open: {}",
-                    secrets.bad.len(),
-                    secrets.count,
-                    found.source.place,
-                    secrets.bad.join("; ")
-                ),
-                "source_key is not the one that they were encrypted with",
-            );
+                    "connection {} ({}) has had a transaction open for {} s: the cut-over waits \
+                     for it if it uses {target}, 2 s at a time, for 2 min",
+                    one.connection, one.account, one.seconds
+                )
+            })),
+            None => notes.push(
+                "open transactions are seen only with the privilege PROCESS: the cut-over waits \
+                 for those that use the target, 2 s at a time, for 2 min"
+                    .to_owned(),
+            ),
         }
-        refusals
-    }
-}
-
-/// What cannot be copied or renamed.
-fn strange(side: &Side) -> Vec<String> {
-    let mut strange = Vec::new();
-    for object in &side.objects {
-        let engine = object.engine.as_deref().unwrap_or("no engine");
-        if !object.is_table() && !object.is_sequence() {
-            strange.push(format!(
-                "{} is a {}",
-                object.name,
-                object.kind.to_lowercase()
+        if found.usage.1.reports > 0 {
+            notes.push(format!(
+                "{} reports of {target} are active, and send mail until the cut-over",
+                found.usage.1.reports
             ));
-        } else if engine != "InnoDB" {
-            strange.push(format!("{} is of {engine}", object.name));
         }
+        if !found.unseeing.is_empty() {
+            notes.push(format!(
+                "a trigger in the target would stop the cut-over, with nothing changed; \
+                 triggers, routines and events are not all seen without {}",
+                found.unseeing.join(" ")
+            ));
+        }
+        notes
     }
-    strange.extend(side.triggers.iter().map(|name| format!("trigger {name}")));
-    let keys = side.outward.iter();
-    strange.extend(keys.map(|key| format!("foreign key {key}")));
-    strange
 }
 
-fn of(side: &Side) -> String {
+fn of(side: &Side, usage: Option<&Usage>) -> String {
+    let used = usage
+        .and_then(|usage| usage.last.as_ref())
+        .map_or_else(String::new, |at| format!(", last used {at}"));
     let written = side
         .written()
         .map_or_else(String::new, |at| format!(", last written {at}"));
     format!(
-        "{} ({} objects, {}{written})",
+        "{} ({} objects, {}{used}{written})",
         side.place,
         side.objects.len(),
         bytes(side.bytes())

@@ -3,7 +3,7 @@
 use super::Intent;
 use super::inventory::Databases;
 use super::profile::{Policy, Profile};
-use crate::actions::sql::is_mark;
+use crate::actions::sql::{Reading, is_mark};
 use crate::engine::render::{Document, Table, bytes};
 use crate::procedures::Report;
 
@@ -29,6 +29,19 @@ pub(super) fn list(policy: &Policy) -> Report {
     };
     Report {
         document,
+        leftovers: false,
+        gaps: Vec::new(),
+    }
+}
+
+/// Nothing could be looked at.
+pub(super) fn unlooked(profile: &Profile) -> Report {
+    Report {
+        document: Document {
+            title: format!("{} and {}", profile.source, profile.target),
+            tables: Vec::new(),
+            notes: vec!["not looked at: privileges are missing".to_owned()],
+        },
         leftovers: false,
         gaps: Vec::new(),
     }
@@ -79,13 +92,33 @@ fn side(what: &str, side: &super::inventory::Side) -> String {
         0 => String::new(),
         known => format!(", {}", bytes(known)),
     };
+    let read = side.reading.as_ref().map_or_else(String::new, read);
     format!(
-        "{what}: {} on {}: {} objects{sized}{alembic}; {}",
+        "{what}: {} on {}: {} objects{sized}{alembic}; {}{read}",
         side.place,
         side.server,
         side.objects.len(),
         side.fingerprint
     )
+}
+
+/// How a copy was read: `, read at 2026-11-21 15:22:49.120304 UTC by 4 connections; ...`.
+fn read(reading: &Reading) -> String {
+    let at = reading
+        .snapshot
+        .as_ref()
+        .map_or_else(String::new, |at| format!(" at {at}"));
+    let by = match (reading.readers, &reading.one_connection_because) {
+        (1, None) => " by 1 connection".to_owned(),
+        (1, Some(why)) => format!(" by 1 connection: {why}"),
+        (many, _) => format!(" by {many} connections"),
+    };
+    let held = reading
+        .writers_held_up_milliseconds
+        .map_or_else(String::new, |most| {
+            format!("; writers waited {most} ms for it at most")
+        });
+    format!(", read{at}{by}{held}")
 }
 
 fn differences(found: &Databases) -> Vec<Table> {
@@ -139,7 +172,7 @@ fn objects(profile: &Profile, found: &Databases) -> Table {
         ]
     });
     Table {
-        title: "What will happen".to_owned(),
+        title: "What a copy does".to_owned(),
         columns: vec!["object", "rows", "size", "what"],
         rows: rows.collect(),
     }

@@ -1,8 +1,9 @@
-use super::inventory::{Databases, Side};
+use super::inventory::{Databases, Disk, Host, Side, Transaction, Usage};
 use super::*;
 use crate::actions::sql::{Found, Place, Secrets};
 use crate::engine::lint::lint;
 use crate::services::sql::Object;
+use crate::services::sql::schema::Obstacle;
 
 const CONFIG: &str = r#"
 [profiles.prod-to-staging]
@@ -20,8 +21,10 @@ fn object(name: &str, kind: &str) -> Object {
         name: name.to_owned(),
         kind: kind.to_owned(),
         engine: Some("InnoDB".to_owned()),
+        collation: Some("utf8mb4_unicode_ci".to_owned()),
         rows: 7,
         bytes: 1 << 20,
+        data_bytes: 1 << 19,
         written: Some("2026-11-20 10:00:00".to_owned()),
     }
 }
@@ -36,8 +39,16 @@ fn side(database: &str, fingerprint: &str, objects: Vec<Object>) -> Side {
         objects,
         fingerprint: fingerprint.to_owned(),
         alembic: Some("4b2a8c9d3e1f".to_owned()),
-        triggers: Vec::new(),
-        outward: Vec::new(),
+        reading: None,
+        obstacles: Vec::new(),
+    }
+}
+
+fn usage(users: u64, reports: u64) -> Usage {
+    Usage {
+        users,
+        last: Some("2026-11-20 09:00:00".to_owned()),
+        reports,
     }
 }
 
@@ -56,9 +67,18 @@ fn healthy() -> Databases {
         new: side("superset_staging_new", "empty", Vec::new()),
         previous: side("superset_staging_previous", "empty", Vec::new()),
         same_server: true,
-        missing: Vec::new(),
         wide: Vec::new(),
-        users: (40, 3),
+        usage: (usage(40, 5), usage(3, 0)),
+        host: Host {
+            disk: Some(Disk {
+                path: "/srv/mysql".into(),
+                free: 1 << 30,
+            }),
+            logs: true,
+            read_only: false,
+        },
+        transactions: None,
+        unseeing: Vec::new(),
         secrets: Secrets {
             count: 2,
             principals: vec![
@@ -80,7 +100,6 @@ fn healthy() -> Databases {
         unreadable: 0,
         neutralise: Vec::new(),
         keys: (true, true),
-        unseen: Vec::new(),
         differences: Vec::new(),
     }
 }
@@ -90,6 +109,7 @@ fn planned(intent: Intent, found: Databases) -> Result<Plan<Action>, Unplanned> 
     let inventory = Inventory {
         now: 1_700_000_000,
         world: BTreeMap::from([("sql.metadata".to_owned(), "db:3306".to_owned())]),
+        missing: Vec::new(),
         databases: Some(found),
     };
     let heading = Heading {
@@ -127,7 +147,7 @@ fn a_first_copy_destroys_nothing() {
     assert_eq!(plan.subject, "superset_staging");
     assert!(
         plan.title
-            .contains("3 objects, 3.0 MiB, last written 2026-11-20"),
+            .contains("3 objects, 3.0 MiB, last used 2026-11-20 09:00:00, last written 2026-11-20"),
         "{}",
         plan.title
     );
@@ -192,39 +212,83 @@ fn restoring_is_one_step_and_needs_something_to_restore() {
     assert_eq!(steps(&plan), [("swap-back", 2)]);
 }
 
+#[test]
+fn what_may_be_in_the_way_is_told() {
+    let told = |found: Databases| planned(Intent::Sync, found).unwrap().notes.join("\n");
+    let mut found = healthy();
+    let text = told(found.clone());
+    assert!(text.contains("1.0 GiB free in /srv/mysql"), "{text}");
+    assert!(!text.contains("WARNING"), "{text}");
+    assert!(text.contains("the privilege PROCESS"), "{text}");
+
+    // Of two tables and a sequence of 1 MiB each, one table stays behind.
+    found.host.disk = Some(Disk {
+        path: "/srv/mysql".into(),
+        free: 3 << 20,
+    });
+    found.transactions = Some(vec![Transaction {
+        connection: 7,
+        account: "superset@10.64.21.1:51934".to_owned(),
+        seconds: 340,
+    }]);
+    found.usage.1.reports = 1;
+    found.unseeing = vec!["GRANT TRIGGER".to_owned()];
+    let text = told(found.clone());
+    assert!(text.contains("WARNING: only 3.0 MiB free"), "{text}");
+    assert!(
+        text.contains("connection 7 (superset@10.64.21.1:51934)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 reports of metadata:superset_staging are active"),
+        "{text}"
+    );
+    assert!(text.contains("without GRANT TRIGGER"), "{text}");
+    found.host.disk = None;
+    let text = told(found);
+    assert!(text.contains("free disk cannot be seen"), "{text}");
+    assert!(
+        text.contains("takes about 2.0 MiB, and the server's binary log"),
+        "{text}"
+    );
+}
+
 type Change = Box<dyn Fn(&mut Databases)>;
 
 #[test]
 fn every_rule_refuses_by_itself() {
-    let view = Object {
-        engine: None,
-        ..object("charts", "VIEW")
-    };
-    let foreign = Object {
-        engine: Some("Aria".to_owned()),
-        ..object("notes", "BASE TABLE")
+    let name = || "x".to_owned();
+    let view = Obstacle::View { name: name() };
+    let trigger = Obstacle::Trigger {
+        name: name(),
+        table: "dbs".to_owned(),
     };
     let cases: [(&str, Change); 12] = [
         (
-            "privileges are missing",
-            Box::new(|f| f.missing = vec!["GRANT SELECT".to_owned()]),
-        ),
-        ("looks like production", Box::new(|f| f.users = (1, 2))),
-        (
-            "charts is a view",
-            Box::new(move |f| f.source.objects.push(view.clone())),
+            "looks like production: 2 users in the last week, and 1 in",
+            Box::new(|f| f.usage = (usage(1, 0), usage(2, 0))),
         ),
         (
-            "notes is of Aria",
-            Box::new(move |f| f.target.objects.push(foreign.clone())),
+            "looks like production: 2 active reports, and 1 in",
+            Box::new(|f| f.usage = (usage(1, 1), usage(1, 2))),
+        ),
+        ("is read only", Box::new(|f| f.host.read_only = true)),
+        (
+            "takes about 2.0 MiB, and 1023.0 KiB are free in /srv/mysql",
+            Box::new(|f| {
+                f.host.disk = Some(Disk {
+                    path: "/srv/mysql".into(),
+                    free: (1 << 20) - 1024,
+                });
+            }),
         ),
         (
-            "trigger t",
-            Box::new(|f| f.target.triggers = vec!["t".to_owned()]),
+            "metadata:superset_production: x is a view",
+            Box::new(move |f| f.source.obstacles = vec![view.clone(), view.clone()]),
         ),
         (
-            "foreign key x",
-            Box::new(|f| f.source.outward = vec!["x".to_owned()]),
+            "metadata:superset_staging: dbs has the trigger x",
+            Box::new(move |f| f.target.obstacles = vec![trigger.clone()]),
         ),
         (
             "too large for a packet",
@@ -276,6 +340,7 @@ fn source_and_target_are_told_apart_by_server() {
         let inventory = Inventory {
             now: 0,
             world: BTreeMap::new(),
+            missing: Vec::new(),
             databases: Some(found),
         };
         // Another name in the configuration does not make it another server.
@@ -295,6 +360,25 @@ fn a_target_that_is_not_stagings_is_refused_before_anything_is_contacted() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn what_another_profile_copies_from_is_never_replaced() {
+    for source in ["superset_staging", "superset_staging_previous"] {
+        let other = format!(
+            "[profiles.onward]\nsource = {{ server = \"metadata\", database = \"{source}\" }}\n\
+             target = {{ server = \"metadata\", database = \"demo_staging\" }}\n"
+        );
+        let refused = procedure(Intent::Sync, &other).err().unwrap();
+        assert!(
+            refused.what.contains("profile onward copies from"),
+            "{}",
+            refused.what
+        );
+    }
+    let itself = CONFIG.replace("superset_production", "superset_staging");
+    let policy: Policy = toml::from_str(&itself).unwrap();
+    assert!(DbSync::new("prod-to-staging", Intent::Sync, policy).is_err());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{qualified, without_next_number};
 use super::{Connection, Error};
 
 /// One object of a database.
@@ -14,10 +13,14 @@ pub struct Object {
     pub kind: String,
     /// `InnoDB`; views have none.
     pub engine: Option<String>,
+    /// The collation that new columns have; views have none.
+    pub collation: Option<String>,
     /// About how many rows, as the engine estimates.
     pub rows: u64,
     /// Bytes of data and indexes, likewise.
     pub bytes: u64,
+    /// Bytes of data alone, likewise.
+    pub data_bytes: u64,
     /// When it was last written to, where the server still knows.
     pub written: Option<String>,
 }
@@ -51,14 +54,14 @@ pub struct ForeignKey {
 
 /// How large a table is, as the engine estimates.
 #[derive(Default)]
-pub(super) struct Size {
-    pub(super) rows: u64,
+struct Size {
+    rows: u64,
     /// Bytes.
-    pub(super) data: u64,
+    data: u64,
     /// Bytes.
-    pub(super) indexes: u64,
+    indexes: u64,
     /// When it was last written to, where the server still knows.
-    pub(super) written: Option<String>,
+    written: Option<String>,
 }
 
 impl Connection {
@@ -68,20 +71,23 @@ impl Connection {
         // No column more: for these alone the server opens nothing. A server that was killed
         // while it made a sequence has one without its row. Where the size of that one is asked
         // for, even beside others, MariaDB 10.11 fails an assertion and dies.
-        let rows: Vec<(String, String, Option<String>)> = self
+        let rows: Vec<(String, String, Option<String>, Option<String>)> = self
             .rows(
                 &format!("listing {database}"),
-                "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES \
-                 WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME",
+                "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COLLATION \
+                 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME",
                 (database,),
             )
             .await?;
-        let objects = rows.into_iter().map(|(name, kind, engine)| Object {
+        let objects = rows.into_iter();
+        let objects = objects.map(|(name, kind, engine, collation)| Object {
             name,
             kind,
             engine,
+            collation,
             rows: 0,
             bytes: 0,
+            data_bytes: 0,
             written: None,
         });
         Ok(objects.collect())
@@ -94,6 +100,7 @@ impl Connection {
             let size = self.size(database, &object.name).await?;
             object.rows = size.rows;
             object.bytes = size.data + size.indexes;
+            object.data_bytes = size.data;
             object.written = size.written;
         }
         Ok(objects)
@@ -101,7 +108,7 @@ impl Connection {
 
     /// The size of a table; of one that is gone, none. Never to be asked of a sequence, see
     /// [`Connection::objects`].
-    pub(super) async fn size(&mut self, database: &str, table: &str) -> Result<Size, Error> {
+    async fn size(&mut self, database: &str, table: &str) -> Result<Size, Error> {
         let sizes: Vec<(u64, u64, u64, Option<String>)> = self
             .rows(
                 &format!("asking for the size of {database}.{table}"),
@@ -160,18 +167,6 @@ impl Connection {
         Ok(keys)
     }
 
-    /// The names of a database's triggers; without the privilege TRIGGER there are none to
-    /// be seen.
-    pub async fn triggers(&mut self, database: &str) -> Result<Vec<String>, Error> {
-        self.rows(
-            &format!("listing the triggers of {database}"),
-            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
-             WHERE EVENT_OBJECT_SCHEMA = ? ORDER BY TRIGGER_NAME",
-            (database,),
-        )
-        .await
-    }
-
     /// Whether a table of that name is there and has that column.
     pub async fn has_column(
         &mut self,
@@ -189,32 +184,5 @@ impl Connection {
             .await
             .map(|(count,)| count)?;
         Ok(count == 1)
-    }
-
-    /// The statement that makes a table, as the server tells it; without the counter of
-    /// `AUTO_INCREMENT`, which is content.
-    pub async fn definition(&mut self, database: &str, table: &str) -> Result<String, Error> {
-        let (_, text): (String, String) = self
-            .row(
-                &format!("the definition of {database}.{table}"),
-                &format!("SHOW CREATE TABLE {}", qualified(database, table)),
-                (),
-            )
-            .await?;
-        Ok(without_next_number(&text))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_is_not_part_of_a_definition() {
-        let with = "CREATE TABLE `t` (\n  `a` int DEFAULT ' AUTO_INCREMENT=7',\n  KEY (`a`)\n) \
-                    ENGINE=InnoDB AUTO_INCREMENT=6 DEFAULT CHARSET=utf8mb4";
-        let without = with.replace("=InnoDB AUTO_INCREMENT=6", "=InnoDB");
-        assert_eq!(without_next_number(with), without);
-        assert_eq!(without_next_number(&without), without);
     }
 }

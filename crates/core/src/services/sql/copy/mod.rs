@@ -253,20 +253,8 @@ async fn definitions_differ(target: &mut Connection, job: &Job) -> Result<Vec<St
     let Some(copy) = copy else {
         return Ok(vec!["the database is gone".to_owned()]);
     };
-    // Servers of other versions write the same definition in other ways.
-    let differs = |name: &str| {
-        if copy.version == job.schema.version {
-            job.schema.definitions().get(name) != copy.definitions().get(name)
-        } else {
-            let columns = |schema: &Schema| schema.table(name).map(|table| table.columns.clone());
-            columns(&copy) != columns(&job.schema)
-        }
-    };
-    let (source, copy) = (job.schema.definitions(), copy.definitions());
-    let names: BTreeSet<_> = source.keys().chain(copy.keys()).collect();
+    let names = job.schema.differing(&copy).into_iter();
     Ok(names
-        .into_iter()
-        .filter(|name| differs(name))
         .map(|name| format!("{name} is defined in another way"))
         .collect())
 }
