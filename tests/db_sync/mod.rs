@@ -1,8 +1,12 @@
 //! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
 
 mod crash;
+mod kills;
+mod memory;
+mod private;
 mod refuse;
 mod sync;
+mod writers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
