@@ -2,7 +2,6 @@
 
 mod crash;
 mod kills;
-mod memory;
 mod private;
 mod refuse;
 mod sync;
