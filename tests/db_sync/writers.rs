@@ -271,6 +271,9 @@ fn no_write_waits_longer_than_the_moment_that_the_tool_reports() {
     // That the writers do see it when they wait.
     assert!(long.longest >= 1000 && long.waits > 0, "{long:?}");
 
+    for phase in [&control, &short, &long] {
+        assert!(phase.writes > 1000, "{phase:?}");
+    }
     busy.stop();
     grant("REVOKE", "FROM");
 }
