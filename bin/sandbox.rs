@@ -61,7 +61,7 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
             let results = lib::bench(&sandbox, &name, &progress)?;
             ui::measured(&results, format == Format::Json);
         }
-        Sub::Soak { name } => lib::soak(&sandbox, &name, &progress)?,
+        Sub::Soak { name, options } => lib::soak(&sandbox, &name, &options, &progress)?,
     }
     Ok(0)
 }

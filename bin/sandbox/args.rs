@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use opsweek_sandbox::{SeedOptions, Size, UpOptions};
+use opsweek_sandbox::{SeedOptions, Size, SoakOptions, UpOptions};
 
 /// Real HDFS, Hive metastore, `MariaDB`, Redis and sshd hosts on this machine, loopback only
 #[derive(Parser)]
@@ -90,7 +90,11 @@ pub(crate) enum Sub {
         format: Format,
     },
     /// Run something that takes long
-    Soak { name: String },
+    Soak {
+        name: String,
+        #[command(flatten)]
+        options: SoakOptions,
+    },
 }
 
 #[derive(Parser)]

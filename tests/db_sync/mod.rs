@@ -3,12 +3,15 @@
 mod crash;
 mod diff;
 mod follow_ups;
+mod kills;
 mod look;
 mod obstacles;
 mod own;
+mod private;
 mod refuse;
 mod restore;
 mod sync;
+mod writers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -34,3 +34,5 @@ pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, 
 pub use seed::SeedOptions;
 pub use servers::mariadb::superset::Size;
 pub use servers::redis;
+pub use soaks::SoakOptions;
+pub use soaks::db_sync::{Figures, Kill, Victim};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::benches::{db_sync, newwiki, offboard, websocket};
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
+use crate::soaks::SoakOptions;
 
 /// One comparison's result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,13 +46,16 @@ pub(crate) fn median(mut seconds: Vec<f64>) -> f64 {
 }
 
 /// A long piece of work on a sandbox that is up.
-struct Entry<T> {
+struct Entry<F> {
     name: &'static str,
-    run: fn(&Sandbox, Progress<'_>) -> Result<T, Error>,
+    run: F,
 }
 
+type Bench = fn(&Sandbox, Progress<'_>) -> Result<Vec<Measured>, Error>;
+type Soak = fn(&Sandbox, &SoakOptions, Progress<'_>) -> Result<(), Error>;
+
 /// Every comparison; an entry gives one result or several.
-const BENCHES: &[Entry<Vec<Measured>>] = &[
+const BENCHES: &[Entry<Bench>] = &[
     Entry {
         name: "db-sync",
         run: db_sync::bench,
@@ -70,7 +74,11 @@ const BENCHES: &[Entry<Vec<Measured>>] = &[
     },
 ];
 /// Every long run; it fails with what went wrong.
-const SOAKS: &[Entry<()>] = &[
+const SOAKS: &[Entry<Soak>] = &[
+    Entry {
+        name: "db-sync",
+        run: crate::soaks::db_sync::soak,
+    },
     Entry {
         name: "offboard",
         run: crate::soaks::offboard::archive_and_restore,
@@ -87,33 +95,29 @@ pub fn bench(
     name: &str,
     progress: Progress<'_>,
 ) -> Result<Vec<Measured>, Error> {
-    run(BENCHES, "benchmark", sandbox, name, progress)
+    find(BENCHES, "benchmark", name)?(sandbox, progress)
 }
 
 /// Runs a long run.
-pub fn soak(sandbox: &Sandbox, name: &str, progress: Progress<'_>) -> Result<(), Error> {
-    run(SOAKS, "soak", sandbox, name, progress)
-}
-
-fn run<T>(
-    entries: &[Entry<T>],
-    kind: &'static str,
+pub fn soak(
     sandbox: &Sandbox,
     name: &str,
+    options: &SoakOptions,
     progress: Progress<'_>,
-) -> Result<T, Error> {
-    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
-        let mut known: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
-        if known.is_empty() {
-            known.push("none");
-        }
-        return Err(Error::Unknown {
+) -> Result<(), Error> {
+    find(SOAKS, "soak", name)?(sandbox, options, progress)
+}
+
+fn find<F: Copy>(entries: &[Entry<F>], kind: &'static str, name: &str) -> Result<F, Error> {
+    let found = entries.iter().find(|entry| entry.name == name);
+    found.map(|entry| entry.run).ok_or_else(|| {
+        let known: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+        Error::Unknown {
             kind,
             name: name.to_owned(),
             known: known.join(", "),
-        });
-    };
-    (entry.run)(sandbox, progress)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -125,16 +129,15 @@ mod tests {
         const ENTRIES: &[Entry<u8>] = &[
             Entry {
                 name: "one",
-                run: |_, _| Ok(1),
+                run: 1,
             },
             Entry {
                 name: "two",
-                run: |_, _| Ok(2),
+                run: 2,
             },
         ];
-        let sandbox = Sandbox::open("/nowhere").unwrap();
-        assert_eq!(run(ENTRIES, "thing", &sandbox, "two", &|_| ()).unwrap(), 2);
-        let error = run(ENTRIES, "thing", &sandbox, "three", &|_| ()).unwrap_err();
+        assert_eq!(find(ENTRIES, "thing", "two").unwrap(), 2);
+        let error = find(ENTRIES, "thing", "three").unwrap_err();
         assert_eq!(
             error.to_string(),
             "unknown thing \"three\", known: one, two"

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::measure::Measured;
 use crate::sandbox::{Progress, Sandbox};
+use crate::soaks::SoakOptions;
 use crate::{files, workspace};
 
 /// How long the soak runs, in seconds, and how many sockets stay beside those that come
@@ -165,7 +166,7 @@ fn failed(run: &Run, said: &str) -> Error {
 /// The half minute that every test run has, for ten minutes and with 30,000 sockets
 /// more: Redis restarts, slow clients, reconnect storms; nothing is lost, nothing comes
 /// twice, memory stays.
-pub(crate) fn soak(_: &Sandbox, progress: Progress<'_>) -> Result<(), Error> {
+pub(crate) fn soak(_: &Sandbox, _: &SoakOptions, progress: Progress<'_>) -> Result<(), Error> {
     progress("building, then ten minutes of restarts and reconnects");
     workspace::cargo_run(
         &[

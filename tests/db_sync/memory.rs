@@ -1,0 +1,65 @@
+//! What the tool takes of memory.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::command;
+use super::private::{alone, private};
+use crate::support::Ran;
+
+/// The largest row, in bytes.
+const ROW: u64 = 20_000_000;
+
+/// The peak of a process that still runs, `VmHWM` of proc(5), in KiB.
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[test]
+fn a_copy_stays_within_64_mib_and_twice_the_largest_row() {
+    let world = private();
+    let world = alone(&world);
+    world.seed();
+    world.sql("SET GLOBAL max_allowed_packet = 67108864");
+    world.sql(&format!(
+        "SET SESSION sql_log_bin = 0; USE superset_production; \
+         CREATE TABLE large (id INT PRIMARY KEY AUTO_INCREMENT, content LONGBLOB NOT NULL); \
+         INSERT INTO large (content) SELECT REPEAT(MD5(seq), 1000) FROM seq_1_to_3200; \
+         INSERT INTO large (content) VALUES (REPEAT(MD5('large'), {ROW} / 32)); \
+         ANALYZE TABLE large"
+    ));
+    for (local_infile, how) in [("ON", "LOAD DATA"), ("OFF", "INSERT")] {
+        world.sql(&format!("SET GLOBAL local_infile = {local_infile}"));
+        let mut run = command(&world.0.config_path())
+            .args(["prod-to-staging", "--yes"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut most = 0;
+        while run.try_wait().unwrap().is_none() {
+            most = most.max(peak(run.id()).unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ran::from(run.wait_with_output().unwrap()).expect(0);
+        println!("by {how}: {most} KiB");
+        assert_eq!(
+            world
+                .sql("CHECKSUM TABLE superset_staging.large")
+                .split('\t')
+                .nth(1),
+            world
+                .sql("CHECKSUM TABLE superset_production.large")
+                .split('\t')
+                .nth(1)
+        );
+        let bound = (64 << 10) + 2 * ROW / 1024;
+        assert!(most < bound, "{most} KiB by {how}, of {bound}");
+        world.sql("DROP DATABASE superset_staging_previous");
+    }
+    world.sql("SET GLOBAL max_allowed_packet = DEFAULT; SET GLOBAL local_infile = ON");
+}
