@@ -2,6 +2,7 @@
 
 mod crash;
 mod kills;
+mod memory;
 mod private;
 mod refuse;
 mod sync;
