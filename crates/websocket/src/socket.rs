@@ -289,7 +289,17 @@ impl Socket {
     /// Reads what there is and answers it.
     fn receive(&self, decoder: &mut Decoder, warned: &mut bool) -> Option<End> {
         let mut buffer = [0; READ];
-        match self.stream.try_read(&mut buffer) {
+        let mut all = None;
+        let result = self.stream.try_io(Interest::READABLE, || {
+            let read = rustix::io::read(&self.stream, &mut buffer)?;
+            if (1..READ).contains(&read) {
+                // Nothing is left: asking for it would cost one more system call a pong.
+                all = Some(read);
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        match all.map_or(result, Ok) {
             Ok(0) => Some(End::Gone),
             Ok(read) => self.take(&mut buffer[..read], decoder, warned),
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,

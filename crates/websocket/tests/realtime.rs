@@ -113,6 +113,20 @@ async fn without_redis_sockets_close_with_1012_and_upgrades_are_refused() {
 }
 
 #[tokio::test]
+async fn sockets_close_with_1012_when_redis_says_nothing_any_more() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"mode": "realtime"})).await;
+    let mut client = connect(&server, &claims(1), "").await;
+    redis.pause();
+    assert_eq!(
+        client.closed().await.map(|(code, _)| code),
+        Some(CloseCode::Restart)
+    );
+    redis.resume();
+    server.ready().await;
+}
+
+#[tokio::test]
 async fn sockets_end_with_their_token() {
     let redis = Redis::start().await;
     let server = Server::start(

@@ -60,7 +60,7 @@ pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Mea
 struct Bench<'a> {
     sandbox: &'a Sandbox,
     config: PathBuf,
-    /// A file or folder.
+    /// A folder for the other side's dumps.
     dump: PathBuf,
 }
 
@@ -114,16 +114,18 @@ impl Bench<'_> {
     fn documented(&self) -> Result<f64, Error> {
         self.clean()?;
         let begun = Instant::now();
+        files::folder(&self.dump)?;
+        let file = self.dump.join("all.sql");
         let mut dump = Command::new("mariadb-dump");
         dump.args(["--no-defaults", "--user=root"])
             .arg(self.socket())
             .arg(PRODUCTION)
-            .stdout(File::create(&self.dump).context("create", &self.dump)?);
+            .stdout(File::create(&file).context("create", &file)?);
         run(&mut dump)?;
         self.make()?;
         let mut load = self.sandbox.mariadb_command(Server::Metadata.name())?;
         load.arg(BY_HAND)
-            .stdin(File::open(&self.dump).context("read", &self.dump)?);
+            .stdin(File::open(&file).context("read", &file)?);
         run(&mut load)?;
         Ok(begun.elapsed().as_secs_f64())
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, cmd};
 use tracing::{debug, error, info, warn};
@@ -20,6 +20,10 @@ use crate::socket::Socket;
 const LONGEST_BLOCK: Duration = Duration::from_secs(30);
 /// How much longer than a read waits Redis may take to say that there is nothing.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long events may gather between two reads while they come in close succession. Every read
+/// wakes this process and Redis, whatever it brings; 1,000 reads a second cost more than their
+/// events. An event that comes alone is never held up.
+const GATHER: Duration = Duration::from_millis(5);
 /// How many ids are remembered, to find the place in a stream that lost its end.
 const REMEMBERED: usize = 1024;
 /// By how many milliseconds Redis's clock may be behind this one's.
@@ -78,15 +82,28 @@ async fn read_connection(
     loop {
         let mut read = read_after.clone();
         read.arg(cursor.to_string());
-        let reply = connection.query(&read, block + GRACE).await?;
+        let begun = Instant::now();
+        let entries = entries_of_read(connection.query(&read, block + GRACE).await?);
+        let waited = begun.elapsed();
         *failures = 0;
-        for entry in entries_of_read(reply) {
+        let count = entries.len();
+        for entry in entries {
             cursor = entry.id;
             place.advance(cursor);
             hand_out(streams, &entry, hub, &mut dirty);
         }
         hub.flush(&mut dirty).await;
+        if gathers(count, streams.config.count, waited) {
+            tokio::time::sleep(GATHER).await;
+        }
     }
+}
+
+/// Whether events come so closely that the next ones may gather: a read brought some after a
+/// short wait, or several, but not as many as one may bring, for then more are there already.
+fn gathers(count: usize, limit: u64, waited: Duration) -> bool {
+    let full = u64::try_from(count).is_ok_and(|count| limit > 0 && count >= limit);
+    !full && (count > 1 || count == 1 && waited < GATHER / 2)
 }
 
 /// The command to read with, but for the last argument: the id after which to.
@@ -177,5 +194,20 @@ fn hand_out(streams: &Streams, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Soc
             error!("event {} is dropped: {reason}", entry.id);
             hub.advance(entry.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_close_events_gather() {
+        let (at_once, long) = (Duration::ZERO, Duration::from_secs(1));
+        assert!(!gathers(1, 100, long), "one alone");
+        assert!(!gathers(0, 100, at_once), "none");
+        assert!(gathers(1, 100, at_once), "one right after another");
+        assert!(gathers(2, 100, long), "two together");
+        assert!(!gathers(100, 100, at_once), "more wait");
     }
 }

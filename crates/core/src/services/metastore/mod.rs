@@ -23,6 +23,7 @@ mod error;
 #[path = "gen.rs"]
 mod gen_hive;
 mod read;
+mod record;
 mod remake;
 mod text;
 mod types;
@@ -36,7 +37,8 @@ use tokio::sync::Semaphore;
 pub use backing::Backing;
 use connection::{Client, Connection, failed};
 pub use error::Error;
-pub use remake::{DatabaseRecord, FunctionRecord, Likeness, PartitionRecord, TableRecord};
+pub use record::{DatabaseRecord, FunctionRecord, PartitionRecord, TableRecord};
+pub use remake::Likeness;
 pub use types::{Database, Definition, Kind, Location, Partition, Table};
 
 /// How the metastore is reached.

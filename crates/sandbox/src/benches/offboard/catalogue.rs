@@ -29,7 +29,7 @@ pub(super) fn owner_scan(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Me
     progress("making 5,000 tables in 200 databases");
     clear(sandbox)?;
     make(sandbox)?;
-    let config = config(sandbox, "metastore", &["[fleet]", "[hdfs]", "[admins]"])?;
+    let config = config(sandbox, "metastore", &["fleet", "hdfs", "admins"])?;
     let port = sandbox.port("metastore")?.unwrap_or_default();
     let mut each = Command::new(workspace::target()?.join("release/examples/get_tables"));
     each.arg(format!("thrift://127.0.0.1:{port}"))

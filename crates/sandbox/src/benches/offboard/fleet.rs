@@ -15,7 +15,7 @@ use crate::workspace;
 /// `fanout_wall` and `fanout_cpu`: what has somebody on every host? A whole look of ours beside
 /// clush with the same script, keys and configuration. Start the sandbox with `--hosts 50`.
 pub(super) fn fanout(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
-    let config = config(sandbox, "fleet", &["[hdfs]", "[metastore]"])?;
+    let config = config(sandbox, "fleet", &["hdfs", "metastore"])?;
     let mut look = offboard(&config)?;
     look.arg("nemo");
     let path = workspace::checkout().join("crates/core/src/actions/host/look.sh");
@@ -64,7 +64,7 @@ const GIB: usize = 1 << 30;
 /// `stream_1g`: a home of 1 GiB from a host into HDFS. Ours counts entries before and after,
 /// and reads back what was written; theirs is `ssh tar | zstd | hdfs dfs -put -`.
 pub(super) fn stream_1g(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Measured, Error> {
-    let config = config(sandbox, "stream", &["[metastore]"])?;
+    let config = config(sandbox, "stream", &["metastore"])?;
     let hosts = sandbox.hosts();
     let Some(host) = hosts.first() else {
         return Err(ended(&Command::new("stream_1g"), "there is no host"));

@@ -26,7 +26,7 @@ pub(super) fn report_100k(sandbox: &Sandbox, progress: Progress<'_>) -> Result<M
         ..SeedOptions::default()
     };
     sandbox.seed(user, &options)?;
-    let config = config(sandbox, "report", &["[fleet]"])?;
+    let config = config(sandbox, "report", &["fleet"])?;
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         progress(&format!("the report: round {round} of {ROUNDS}"));
