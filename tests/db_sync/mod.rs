@@ -5,6 +5,7 @@ mod diff;
 mod follow_ups;
 mod kills;
 mod look;
+mod memory;
 mod obstacles;
 mod own;
 mod private;

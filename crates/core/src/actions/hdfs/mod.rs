@@ -2,7 +2,7 @@
 
 mod swap;
 
-use futures::TryStreamExt;
+use futures::{TryStreamExt, future};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -44,8 +44,8 @@ pub struct Tree {
 impl Tree {
     /// Looks at `path`; `None` when there is nothing.
     pub async fn look(hdfs: &Hdfs, path: &str) -> Result<Option<Self>, Failure> {
-        let (Some(status), Some(summary)) = tokio::try_join!(hdfs.stat(path), hdfs.summary(path))?
-        else {
+        let (status, summary) = future::try_join(hdfs.stat(path), hdfs.summary(path)).await?;
+        let (Some(status), Some(summary)) = (status, summary) else {
             return Ok(None);
         };
         Ok(Some(Self {

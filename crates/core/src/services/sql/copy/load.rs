@@ -206,10 +206,9 @@ impl Loader {
                 None => return Err(Error::Cancelled { what: about }),
                 Some(Message::End(totals)) => return Ok((totals, kept, warnings)),
                 Some(Message::Chunk(rows, _permit)) => {
-                    let mut statement = Vec::with_capacity(start.len() + rows.len());
-                    statement.extend_from_slice(start.as_bytes());
-                    statement.extend_from_slice(&rows);
-                    drop(rows);
+                    // In place: they may be one large row.
+                    let mut statement = Vec::from(rows);
+                    statement.splice(..0, start.bytes());
                     let driver = self.connection.driver();
                     match timeout(STALL, driver.query_drop(statement)).await {
                         Err(_) => return Err(late(self.connection.server(), about)),

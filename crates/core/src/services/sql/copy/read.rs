@@ -117,7 +117,7 @@ pub(super) enum Range {
 }
 
 /// The bytes of data of a piece, about.
-const PIECE: u64 = 8 << 20;
+const PIECE: u64 = 3 << 20;
 
 /// Types whose values can be cut into ranges.
 const INTEGERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"];

@@ -15,8 +15,10 @@ use super::load::{Loader, Method};
 use super::read::{Range, Shape, Sink, ranges, read};
 use super::{Job, Phase, Progress, Watch};
 
-/// What all writers together may hold of rows that are under way.
-const BUDGET: usize = 40 << 20;
+/// What all writers together may hold of rows that are under way. A quarter of it is more than a
+/// piece of a table: a single reader goes on to the next meanwhile. It leaves room for what the
+/// driver holds of a large row: its last packet of 16 MiB, all of them together, and the row.
+const BUDGET: usize = 16 << 20;
 
 /// After how many rows progress is told.
 const TELL: u64 = 2048;
