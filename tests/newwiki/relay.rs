@@ -51,7 +51,7 @@ impl Relay {
         thread::spawn(move || {
             // Who comes while it is closed is hung up on: the port stays this test's own.
             for client in listener.incoming().map_while(Result::ok) {
-                shared.join(client);
+                shared.join(&client);
             }
         });
         relay
@@ -85,17 +85,17 @@ impl Shared {
     }
 
     /// Connects a client with the server.
-    fn join(self: &Arc<Self>, client: TcpStream) {
+    fn join(self: &Arc<Self>, client: &TcpStream) {
         let Ok(server) = TcpStream::connect(self.server) else {
             return;
         };
-        let both = [&client, &server].map(|stream| stream.try_clone().unwrap());
+        let both = [client, &server].map(|stream| stream.try_clone().unwrap());
         self.streams.lock().unwrap().extend(both);
         if !self.open.load(Ordering::SeqCst) {
             return self.close();
         }
         let mute = Arc::new(AtomicBool::new(false));
-        let (to_server, to_client) = [(&client, &server), (&server, &client)]
+        let (to_server, to_client) = [(client, &server), (&server, client)]
             .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
             .into();
         let (shared, said) = (Arc::clone(self), Arc::clone(&mute));

@@ -20,7 +20,9 @@ pub(super) fn forms(secret: &str) -> Vec<String> {
         let digits = bits[skip..].chunks_exact(6);
         digits.map(|six| char::from(DIGITS[number(six)])).collect()
     };
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    let halves = secret.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = halves.map(digit).collect();
     let mut forms = vec![secret.to_owned(), hex.to_uppercase(), hex];
     // Digits of which a part is of the byte before are left out.
     forms.extend([0, 4, 2].map(base64));
