@@ -1,7 +1,8 @@
 //! `db-sync`: makes staging's database a copy of production's.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use opsweek_cli::{CliError, Config, Exit, Tool, World};
 use opsweek_core::actions::Action;
@@ -11,11 +12,6 @@ use opsweek_core::engine::Plan;
 use opsweek_core::procedures::db_sync::profile::{Policy, Profile};
 use opsweek_core::procedures::db_sync::{DbSync, Intent};
 use opsweek_core::services::superset::SecretKey;
-
-// Gives the memory of a large row back when the row is gone; the system's allocator keeps what it
-// had for the largest.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(clap::Args)]
 struct Args {
@@ -132,6 +128,21 @@ fn databases(
     Ok(databases)
 }
 
+/// From which size on glibc takes memory of its own for an object, and gives it back when that is
+/// gone. Where nobody says so it takes the largest one so far for the measure, and large rows stay
+/// in memory until the end. It is read before `main`. Source: mallopt(3), `M_MMAP_THRESHOLD`.
+const LARGE: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
+
 fn main() -> ExitCode {
+    if std::env::var_os(LARGE.0).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        // Comes back only when it cannot be started; then it takes more memory, nothing else.
+        let mut again = Command::new(program);
+        let _ = again
+            .args(std::env::args_os().skip(1))
+            .env(LARGE.0, LARGE.1)
+            .exec();
+    }
     opsweek_cli::run::<Syncing>()
 }
