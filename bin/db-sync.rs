@@ -130,7 +130,8 @@ fn databases(
 
 /// From which size on glibc takes memory of its own for an object, and gives it back when that is
 /// gone. Where nobody says so it takes the largest one so far for the measure, and large rows stay
-/// in memory until the end. It is read before `main`. Source: mallopt(3), `M_MMAP_THRESHOLD`.
+/// in memory until the end. It is read before `main`; follow-ups have it too, and lose nothing by
+/// it. Source: mallopt(3), `M_MMAP_THRESHOLD`.
 const LARGE: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
 fn main() -> ExitCode {
