@@ -44,7 +44,8 @@ pub struct Tree {
 impl Tree {
     /// Looks at `path`; `None` when there is nothing.
     pub async fn look(hdfs: &Hdfs, path: &str) -> Result<Option<Self>, Failure> {
-        let (Some(status), Some(summary)) = tokio::try_join!(hdfs.stat(path), hdfs.summary(path))?
+        let (Some(status), Some(summary)) =
+            futures::future::try_join(hdfs.stat(path), hdfs.summary(path)).await?
         else {
             return Ok(None);
         };

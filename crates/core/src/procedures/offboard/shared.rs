@@ -208,7 +208,7 @@ impl Shared {
             let may_be_inside = |location: &Location| {
                 path_of(&location.location).is_some_and(|path| is_in(path, &roots))
             };
-            let alone = (users.len() == 1).then(|| &users);
+            let alone = (users.len() == 1).then_some(&users);
             let names: Vec<&str> = databases
                 .iter()
                 .filter(|one| alone.is_none_or(|user| !user.contains(one.owner.as_str())))

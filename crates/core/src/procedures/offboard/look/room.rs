@@ -26,10 +26,10 @@ pub(in super::super) async fn room(
     let elsewhere = found.elsewhere().map(|tree| &tree.path);
     let trees: Vec<String> = home.chain(folders).chain(elsewhere).cloned().collect();
     let snapshottable = async {
-        match trees.is_empty() {
-            true => Ok(Vec::new()),
-            false => hdfs.snapshottable("/").await,
+        if trees.is_empty() {
+            return Ok(Vec::new());
         }
+        hdfs.snapshottable("/").await
     };
     // The trash is in no zone.
     let target = async {
