@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use thrift::ApplicationErrorKind;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use backing::Backing;
 use connection::{Client, Connection, failed};
@@ -84,11 +85,17 @@ impl Metastore {
         what: String,
         call: impl Fn(&mut Client) -> thrift::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let _permit = self.0.permits.acquire().await;
         let inner = self.0.clone();
         let name = what.clone();
-        tokio::task::spawn_blocking(move || inner.call(&name, &call))
-            .await
+        // A task of its own: inside a stream whose consumer is busy nothing is polled, and a call
+        // that waits there with a permit would hold up all others for ever.
+        let made = tokio::spawn(async move {
+            let _permit = inner.permits.acquire().await;
+            let on = inner.clone();
+            tokio::task::spawn_blocking(move || on.call(&name, &call)).await
+        });
+        let made = AbortOnDropHandle::new(made).await;
+        made.and_then(|made| made)
             .unwrap_or(Err(Error::Aborted { call: what }))
     }
 }
