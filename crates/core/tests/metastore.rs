@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use opsweek_core::services::metastore::{
     Backing, Config, DatabaseRecord, Error, Kind, Likeness, Metastore, PartitionRecord, TableRecord,
 };
@@ -109,6 +109,22 @@ fn properties(sandbox: &Sandbox, table: &str) -> BTreeSet<Vec<String>> {
     );
     let rows = sql(sandbox, &query).into_iter();
     set(rows.filter(|row| row[0] != "transient_lastDdlTime"))
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_holds_up_no_other() {
+    let metastore = Metastore::new(Config {
+        uris: uris(&sandbox()),
+        user: "hdfs".into(),
+        deadline: Duration::from_secs(30),
+        concurrency: 1,
+        backing: None,
+    });
+    // Begun and left alone, as in a stream whose consumer is busy.
+    let mut begun = Box::pin(metastore.uuid());
+    assert!((&mut begun).now_or_never().is_none());
+    let other = tokio::time::timeout(Duration::from_secs(60), metastore.uuid());
+    assert_eq!(other.await.unwrap().unwrap(), begun.await.unwrap());
 }
 
 #[tokio::test]

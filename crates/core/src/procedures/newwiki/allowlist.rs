@@ -139,7 +139,7 @@ fn judge(line: &[u8]) -> Verdict {
     let Ok(line) = str::from_utf8(line) else {
         return Verdict::Wrong(Kind::NotUtf8);
     };
-    if line.trim().is_empty() {
+    if line.trim_ascii().is_empty() {
         return Verdict::Gone(Kind::Blank);
     }
     let mut kinds = Vec::new();
@@ -155,10 +155,10 @@ fn judge(line: &[u8]) -> Verdict {
         columns = repaired.into();
         kinds.push(Kind::SpaceForTab);
     }
-    if columns.iter().any(|column| column.trim() != column) {
+    if columns.iter().any(|column| column.trim_ascii() != column) {
         columns = columns
             .iter()
-            .map(|column| column.trim().to_owned())
+            .map(|column| column.trim_ascii().to_owned())
             .collect();
         kinds.push(Kind::WhiteSpace);
     }

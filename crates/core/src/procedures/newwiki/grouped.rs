@@ -86,7 +86,7 @@ fn judge(line: &[u8]) -> Verdict {
     let Ok(line) = str::from_utf8(line) else {
         return Verdict::Wrong(Kind::NotUtf8);
     };
-    if line.trim().is_empty() {
+    if line.trim_ascii().is_empty() {
         return Verdict::Gone(Kind::Blank);
     }
     let mut kinds = Vec::new();
@@ -96,7 +96,7 @@ fn judge(line: &[u8]) -> Verdict {
     }
     let mut mended = whole.to_owned();
     if !line.starts_with('#') {
-        let columns: Vec<&str> = whole.split(',').map(str::trim).collect();
+        let columns: Vec<&str> = whole.split(',').map(str::trim_ascii).collect();
         if columns.len() != 3 || columns.iter().any(|column| column.is_empty()) {
             return Verdict::Wrong(Kind::Columns);
         }

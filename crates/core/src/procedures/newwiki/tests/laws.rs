@@ -224,3 +224,24 @@ proptest! {
         prop_assert_eq!(known, still);
     }
 }
+
+/// What only some call white space is nothing to mend: to sqoop it is a name.
+#[test]
+fn a_vertical_tab_is_not_blank() {
+    for (lint, mend) in [
+        (
+            grouped::lint as fn(&[u8]) -> Vec<Blemish>,
+            grouped::mend as fn(&[u8]) -> _,
+        ),
+        (allowlist::lint, allowlist::mend),
+    ] {
+        for line in ["\u{b}\n", "\u{a0}\n"] {
+            let found = lint(line.as_bytes());
+            assert!(found.iter().any(|one| !one.mendable), "{found:?}");
+            assert_eq!(
+                mended_file(line.as_bytes(), &mend(line.as_bytes())),
+                line.as_bytes()
+            );
+        }
+    }
+}
