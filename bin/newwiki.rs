@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use opsweek_cli::{CliError, Config, Exit, Tool, World};
 use opsweek_core::actions::{self, Action};
 use opsweek_core::engine::Plan;
-use opsweek_core::engine::plan::hex;
+use opsweek_core::engine::plan::sha256_hex;
 use opsweek_core::procedures::newwiki::names::{Name, Project};
 use opsweek_core::procedures::newwiki::policy::Policy;
 use opsweek_core::procedures::newwiki::{After, Newwiki, Passwords, Request, Target};
@@ -34,7 +34,7 @@ impl Tool for LettingIn {
         };
         // Runs in different checkouts have nothing to do with each other.
         let place = args.refinery.as_deref().map(std::path::absolute)?.ok()?;
-        let digest = hex(place.as_os_str().as_encoded_bytes());
+        let digest = sha256_hex(place.as_os_str().as_encoded_bytes());
         args.offline
             .then(|| format!("newwiki-{}", &digest[..16]).into())
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::World;
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Failure, State};
 
 /// The longest file that is edited: these are lists, not data.
@@ -184,7 +184,7 @@ impl Edit {
     /// How the file stands, and what it holds.
     fn look(&self) -> Result<(State, Vec<u8>), Failure> {
         let bytes = read(&self.path)?;
-        let now = hex(&bytes);
+        let now = sha256_hex(&bytes);
         let state = if now == self.becomes || self.later.contains(&now) {
             State::Done
         } else if now == self.was {
@@ -203,7 +203,7 @@ impl Edit {
             return Err(Failure::drifted(format!("{} is being edited", self.path)));
         }
         let bytes = edited(&bytes, &self.hunks).map_err(|error| Failure::new(error, None))?;
-        if hex(&bytes) != self.becomes {
+        if sha256_hex(&bytes) != self.becomes {
             return Err(Failure::drifted(format!(
                 "the edit of {} does not give what was planned",
                 self.path
@@ -338,10 +338,10 @@ mod tests {
         Edit {
             path: path.to_str().unwrap().to_owned(),
             hunks: vec![hunk(1, &[], &["b"])],
-            was: hex(was.as_bytes()),
-            becomes: hex(becomes.as_bytes()),
-            earlier: vec![hex(b"early\n")],
-            later: vec![hex(b"late\n")],
+            was: sha256_hex(was.as_bytes()),
+            becomes: sha256_hex(becomes.as_bytes()),
+            earlier: vec![sha256_hex(b"early\n")],
+            later: vec![sha256_hex(b"late\n")],
         }
     }
 

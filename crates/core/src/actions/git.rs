@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{World, file};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Failure, State};
 use crate::services::git::Git;
 
@@ -109,7 +109,7 @@ impl Change {
             return Ok(Some("it changes other files"));
         }
         for file in &self.files {
-            if hex(&git.content(commit, &file.path).await?) != file.sha256 {
+            if sha256_hex(&git.content(commit, &file.path).await?) != file.sha256 {
                 return Ok(Some("it makes something else of the files"));
             }
         }
@@ -152,7 +152,7 @@ impl Change {
         for file in &self.files {
             let path = self.absolute(file);
             let bytes = file::read_in_background(path.clone()).await?;
-            if hex(&bytes) != file.sha256 {
+            if sha256_hex(&bytes) != file.sha256 {
                 return Ok(Some(path));
             }
         }
@@ -366,7 +366,7 @@ mod tests {
             base: "0123456789".repeat(4),
             files: vec![Content {
                 path: path.to_owned(),
-                sha256: hex(b""),
+                sha256: sha256_hex(b""),
             }],
             message: "Add a\n\nBug: T1\n".to_owned(),
         }

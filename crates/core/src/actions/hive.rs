@@ -11,7 +11,7 @@ use super::lines::{Lines, body, both};
 use super::move_table::MoveTable;
 use super::restore::database::CreateDatabase;
 use super::{Artefact, World};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Cx, Failure, State};
 use crate::services::hdfs::{Existing, Hdfs};
 use crate::services::metastore::{Database, Metastore, Table};
@@ -76,7 +76,7 @@ impl DatabaseEvidence {
             owner: database.owner.clone(),
             location: database.location.clone(),
             tables: lines.len() as u64,
-            schema: hex(lines.concat().as_bytes()),
+            schema: sha256_hex(lines.concat().as_bytes()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The plan: an immutable, complete account of what is to be done.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -107,7 +107,7 @@ impl<A: Serialize> Plan<A> {
     /// `sha256:` and the digest of the plan's canonical JSON: fields in the order of
     /// their declaration, maps sorted, no white space.
     pub fn hash(&self) -> Result<String, serde_json::Error> {
-        Ok(format!("sha256:{}", hex(&serde_json::to_vec(self)?)))
+        Ok(format!("sha256:{}", sha256_hex(&serde_json::to_vec(self)?)))
     }
 }
 
@@ -139,12 +139,6 @@ impl<A> Plan<A> {
 }
 
 /// The SHA-256 of `bytes` in lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::guard::{lies_in, path_fault};
 use super::super::{World, file};
 use super::made_in;
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Failure, State};
 use crate::services::hdfs::{Error, Existing, Hdfs, Status};
 
@@ -78,7 +78,7 @@ pub(super) async fn keep(
     sha256: &str,
 ) -> Result<Value, Failure> {
     let bytes = hdfs.read_all(from, LONGEST).await?;
-    if hex(&bytes) != sha256 {
+    if sha256_hex(&bytes) != sha256 {
         return Err(Failure::drifted(format!("{from} is being changed")));
     }
     if let Some((folder, _)) = to.rsplit_once('/')
@@ -127,7 +127,7 @@ impl Swap {
             return Ok(State::Drifted(why));
         }
         let local = file::read_in_background(self.from.clone()).await?;
-        if hex(&local) != self.becomes {
+        if sha256_hex(&local) != self.becomes {
             return Ok(State::Waiting(format!("the edit of {}", self.from)));
         }
         Ok(match digest(hdfs, &self.kept).await? {
@@ -150,7 +150,7 @@ impl Swap {
             )));
         }
         let bytes = file::read_in_background(self.from.clone()).await?;
-        if hex(&bytes) != self.becomes {
+        if sha256_hex(&bytes) != self.becomes {
             return Err(Failure::drifted(format!("{} is being edited", self.from)));
         }
         // Under a name that begins with `_`, read back, then one rename over the old one.
@@ -188,8 +188,8 @@ mod tests {
             let swap = Swap {
                 from: "/srv/list".into(),
                 to: to.into(),
-                was: hex(b"a"),
-                becomes: hex(b"b"),
+                was: sha256_hex(b"a"),
+                becomes: sha256_hex(b"b"),
                 mode: 0o644,
                 kept: kept.into(),
             };

@@ -1,9 +1,9 @@
 //! A host's places, streamed back out of an archive's tarball.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -262,13 +262,7 @@ async fn unpack(
             }
         }
         drop(from_hdfs);
-        let hash = hash.finalize();
-        let hex = hash.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        Ok::<String, Failure>(hex)
+        Ok::<String, Failure>(HEXLOWER.encode(&hash.finalize()))
     };
     let uid = action.uid.map(|uid| uid.to_string()).unwrap_or_default();
     let arguments = [action.user.as_str(), &uid].into_iter();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Databases, Place, Sync};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Failure, State};
 use crate::services::sql::marker::{self, Position};
 use crate::services::sql::{Connection, Error, quote_identifier};
@@ -224,7 +224,7 @@ pub(super) async fn observe(
 /// The stage of a follow-up.
 fn follow_up_stage(command: &[String]) -> String {
     // The words with a byte between them that none of them can hold.
-    format!("ran {}", hex(command.join("\0").as_bytes()))
+    format!("ran {}", sha256_hex(command.join("\0").as_bytes()))
 }
 
 pub(super) async fn observe_follow_up(

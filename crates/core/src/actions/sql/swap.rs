@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::mark::{self, Stage, is_mark};
 use super::{Databases, Place, Sync};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Cx, Failure, State};
 use crate::services::sql::marker::{self, Contents};
 use crate::services::sql::{Connection, Error, Object, quote_identifier};
@@ -32,7 +32,7 @@ pub async fn fingerprint(connection: &mut Connection, place: &Place) -> Result<S
         None if is_half(connection, place).await? => "half copy".to_owned(),
         None => {
             let names: Vec<&str> = objects.iter().map(|object| &*object.name).collect();
-            format!("names {}", hex(names.join("\0").as_bytes()))
+            format!("names {}", sha256_hex(names.join("\0").as_bytes()))
         }
     })
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::{Action, World};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Cx, Failure, Gap, Plan};
 use inventory::Inventory;
 use profile::{Policy, Profile};
@@ -135,7 +135,7 @@ impl Procedure for DbSync {
     fn safety(&self) -> String {
         // A profile is plain data: it always has a JSON form.
         let text = serde_json::to_vec(&self.chosen).unwrap_or_default();
-        format!("sha256:{}", hex(&text))
+        format!("sha256:{}", sha256_hex(&text))
     }
 
     fn max_age(&self) -> i64 {

@@ -5,7 +5,7 @@ use super::profile::Profile;
 use super::refusals::in_the_way;
 use crate::actions::Action;
 use crate::actions::sql::{self, Rewriting, Sync, is_mark};
-use crate::engine::plan::{FORMAT, hex};
+use crate::engine::plan::{FORMAT, sha256_hex};
 use crate::engine::render::bytes;
 use crate::engine::{Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Refusal, Unplanned};
@@ -211,7 +211,11 @@ impl Base<'_> {
         );
         Sync {
             profile: self.name.to_owned(),
-            id: format!("{}-{}", self.inventory.now, &hex(seed.as_bytes())[..8]),
+            id: format!(
+                "{}-{}",
+                self.inventory.now,
+                &sha256_hex(seed.as_bytes())[..8]
+            ),
             target: target.clone(),
         }
     }

@@ -10,7 +10,7 @@ use super::work::{FileWork, Work, gap};
 use super::{After, Request, Target};
 use crate::actions::git::{self, Change, Content};
 use crate::actions::hdfs::{self, Swap};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Gap, Risk, Step};
 use crate::procedures::{Heading, Refusal};
 
@@ -92,7 +92,7 @@ impl Live {
             let last = file.edit.as_ref().or(file.mend.as_ref())?;
             Some(Content {
                 path: file.target.path().to_owned(),
-                sha256: hex(&last.after),
+                sha256: sha256_hex(&last.after),
             })
         });
         let change = Change {
@@ -187,7 +187,7 @@ impl Live {
         if bytes == after && readable {
             return;
         }
-        let was = hex(bytes);
+        let was = sha256_hex(bytes);
         let kept = format!(
             "{}/allowlist-{}.tsv",
             policy.allowlist.backup_dir,
@@ -218,7 +218,7 @@ impl Live {
             from: file.file.path.clone(),
             to: there.path.clone(),
             was,
-            becomes: hex(after),
+            becomes: sha256_hex(after),
             mode: there.mode | 0o444,
             kept,
         });

@@ -16,7 +16,7 @@ use super::work::{FileWork, Work, work};
 use super::{ALLOWLIST, After, GROUPED, Request, Target};
 use crate::actions::file::{Edit, Hunk};
 use crate::actions::{Action, file, git, hdfs};
-use crate::engine::plan::{FORMAT, hex};
+use crate::engine::plan::{FORMAT, sha256_hex};
 use crate::engine::{Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Unplanned};
 
@@ -148,9 +148,9 @@ fn file_steps(work: &FileWork<'_>) -> Vec<Step<Action>> {
         Target::Allowlist => "allowlist",
         Target::Sqoop => "sqoop",
     };
-    let first = hex(&work.file.bytes);
-    let mended = work.mend.as_ref().map(|edited| hex(&edited.after));
-    let edited = work.edit.as_ref().map(|edited| hex(&edited.after));
+    let first = sha256_hex(&work.file.bytes);
+    let mended = work.mend.as_ref().map(|edited| sha256_hex(&edited.after));
+    let edited = work.edit.as_ref().map(|edited| sha256_hex(&edited.after));
     let step = |verb: &str, why: &str, made: &Edited, earlier, later| Step {
         id: format!("{verb}-{lane}"),
         lane: lane.to_owned(),
@@ -160,8 +160,8 @@ fn file_steps(work: &FileWork<'_>) -> Vec<Step<Action>> {
         action: Action::File(file::Action::Edit(Edit {
             path: work.file.path.clone(),
             hunks: made.hunks.clone(),
-            was: hex(&made.before),
-            becomes: hex(&made.after),
+            was: sha256_hex(&made.before),
+            becomes: sha256_hex(&made.after),
             earlier,
             later,
         })),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::guard::{Guard, lies_in, path_fault};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 
 /// The `[newwiki]` section: where things are, and what is safe. Its digest binds a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ impl Policy {
     /// A digest of all of it.
     pub fn digest(&self) -> String {
         // A struct of strings and numbers can always be encoded.
-        hex(&serde_json::to_vec(self).unwrap_or_default())
+        sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// The part that every action checks. `files`: the files of the checkout that may be

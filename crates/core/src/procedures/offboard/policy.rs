@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::actions::guard::{Guard, lies_in};
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 
 /// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl Policy {
     /// A digest of all of it.
     pub fn digest(&self) -> String {
         // A struct of strings and numbers can always be encoded.
-        hex(&serde_json::to_vec(self).unwrap_or_default())
+        sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// The part that every action checks.

@@ -1,10 +1,10 @@
 //! Whole files: written under a temporary name, read back, then renamed.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::HEXLOWER;
 use futures::stream::{self, Stream, StreamExt};
 use hdfs_native::WriteOptions;
 use sha2::{Digest, Sha256};
@@ -48,14 +48,9 @@ impl Tally {
     }
 
     fn finish(self) -> Written {
-        let mut sha256 = String::with_capacity(64);
-        for byte in self.hash.finalize() {
-            // Writing to a String cannot fail.
-            let _ = write!(sha256, "{byte:02x}");
-        }
         Written {
             bytes: self.bytes,
-            sha256,
+            sha256: HEXLOWER.encode(&self.hash.finalize()),
         }
     }
 }

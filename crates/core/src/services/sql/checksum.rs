@@ -1,10 +1,9 @@
 //! What rows add up to, whatever their order.
 
+use data_encoding::HEXLOWER;
 use mysql_async::Value;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use super::schema::hex;
 
 /// What a table's rows add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +64,7 @@ impl Tally {
         Sum {
             rows: self.rows,
             bytes: self.bytes,
-            checksum: hex(&self.sum.to_be_bytes()),
+            checksum: HEXLOWER.encode(&self.sum.to_be_bytes()),
         }
     }
 }

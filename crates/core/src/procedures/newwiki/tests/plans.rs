@@ -8,7 +8,7 @@ use super::super::{ALLOWLIST, After, GROUPED, Newwiki, Request, Target};
 use super::{fixture, real};
 use crate::actions::Action;
 use crate::actions::file;
-use crate::engine::plan::hex;
+use crate::engine::plan::sha256_hex;
 use crate::engine::{Plan, lint};
 use crate::procedures::{Heading, Procedure, Refusal, Unplanned};
 
@@ -181,7 +181,7 @@ fn mending_is_a_step_of_its_own_and_a_chain() {
         panic!("{edits:?}")
     };
     let bytes = &found.allowlist.as_ref().unwrap().bytes;
-    assert_eq!(mend.was, hex(bytes));
+    assert_eq!(mend.was, sha256_hex(bytes));
     assert_eq!(
         (&mend.becomes, &mend.later),
         (&edit.was, &vec![edit.becomes.clone()])
@@ -190,7 +190,7 @@ fn mending_is_a_step_of_its_own_and_a_chain() {
     let mended = file::edited(bytes, &mend.hunks).unwrap();
     let edited = file::edited(&mended, &edit.hunks).unwrap();
     assert_eq!(
-        (hex(&mended), hex(&edited)),
+        (sha256_hex(&mended), sha256_hex(&edited)),
         (mend.becomes.clone(), edit.becomes.clone())
     );
 }

@@ -4,8 +4,8 @@ mod definition;
 mod obstacles;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::{Connection, Error, Object, marker, quote_identifier};
@@ -145,7 +145,7 @@ impl Schema {
                 hasher.update(part);
             }
         }
-        hex(&hasher.finalize())
+        HEXLOWER.encode(&hasher.finalize())
     }
 
     /// Every table's and sequence's definition by its name, without the next automatic number.
@@ -292,12 +292,4 @@ pub(super) async fn next_number(
 /// A table's name with its database's.
 pub(super) fn qualified(database: &str, table: &str) -> String {
     format!("{}.{}", quote_identifier(database), quote_identifier(table))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
