@@ -355,7 +355,7 @@ pub fn date(text: &str) -> Result<Date, String> {
     date.ok_or_else(|| "a date is YYYY-MM-DD".to_owned())
 }
 
-/// At most [`CLOSE`] of the candidates that are nearly `text`, the nearest first.
+/// At most three of the candidates that are nearly `text`, the nearest first.
 pub fn close_matches<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = candidates
         .map(|one| (strsim::damerau_levenshtein(text, one), one))
