@@ -94,7 +94,11 @@ impl LinkError {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            text = format!("{text}: {cause}");
+            let said = cause.to_string();
+            // An error reply of Redis is its own cause.
+            if !text.ends_with(&said) {
+                text = format!("{text}: {said}");
+            }
             source = cause.source();
         }
         text
@@ -144,39 +148,46 @@ impl Link {
     /// A connection for commands; responses are waited for without a limit.
     pub(crate) async fn connect(&self) -> Result<Connection, LinkError> {
         let address = self.locate().await?;
-        let name = address.to_string();
-        let refused = match self
-            .multiplex(&address, self.config.ssl, &self.credentials())
-            .await
-        {
-            Ok(inner) => {
-                return Ok(Connection {
-                    inner,
-                    address: name,
-                });
+        match self.connect_to(&address, &self.credentials()).await {
+            Err(error) if is_authentication(&error) => {
+                self.connect_unasked(&address).await.ok_or(error)
             }
-            Err(error) if is_authentication(&error) => error,
-            Err(error) => return Err(error),
-        };
-        // Redis before 6 refuses AUTH when it has no password; the Node.js server goes on without.
-        let inner = self
-            .multiplex(&address, self.config.ssl, &self.without_password())
-            .await;
-        let Ok(mut connection) = inner.map(|inner| Connection {
-            inner,
-            address: name,
-        }) else {
-            return Err(refused);
-        };
-        if connection
-            .query(&cmd("PING"), COMMAND_TIMEOUT)
-            .await
-            .is_err()
-        {
-            return Err(refused);
+            other => other,
         }
-        warn!("Redis has no password set, but one is configured; going on without");
-        Ok(connection)
+    }
+
+    async fn connect_to(
+        &self,
+        address: &Address,
+        info: &RedisConnectionInfo,
+    ) -> Result<Connection, LinkError> {
+        let inner = self.multiplex(address, self.config.ssl, info).await?;
+        Ok(Connection {
+            inner,
+            address: address.to_string(),
+        })
+    }
+
+    /// A connection without the password that is configured, if Redis says that it has none.
+    /// Before version 6 it refuses AUTH then; the Node.js server goes on all the same.
+    async fn connect_unasked(&self, address: &Address) -> Option<Connection> {
+        let mut connection = self
+            .connect_to(address, &self.without_password())
+            .await
+            .ok()?;
+        let mut auth = cmd("AUTH");
+        auth.arg(self.config.password.expose());
+        match connection.query(&auth, COMMAND_TIMEOUT).await {
+            Err(LinkError::Redis { source, .. })
+                if source
+                    .detail()
+                    .is_some_and(|said| said.contains("no password is set")) =>
+            {
+                warn!("Redis has no password set, but one is configured; going on without");
+                Some(connection)
+            }
+            _ => None,
+        }
     }
 
     /// A connection subscribed to a Pub/Sub channel, with the server's address.
@@ -196,7 +207,10 @@ impl Link {
         let attempt = async {
             match make(self.credentials()).await {
                 Err(error) if is_authentication(&error) => {
-                    make(self.without_password()).await.map_err(|_| error)
+                    match self.connect_unasked(&address).await {
+                        Some(_) => make(self.without_password()).await,
+                        None => Err(error),
+                    }
                 }
                 other => other,
             }
@@ -411,7 +425,8 @@ impl Commands {
     /// server may be gone without a word.
     pub(crate) async fn answers(&self, limit: Duration) -> bool {
         if let Ok(reply) = timeout(limit, self.query(&cmd("PING"))).await {
-            return reply.is_ok();
+            // A user that may not even ping has an answer too.
+            return reply.as_ref().err().is_none_or(is_refusal);
         }
         // Locked is it by someone who makes a new one.
         if let Ok(mut slot) = self.connection.try_lock() {
