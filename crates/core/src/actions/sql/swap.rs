@@ -78,6 +78,7 @@ pub(super) async fn drop_previous(
 ) -> Result<Value, Failure> {
     let previous = sync.target.previous();
     let mut connection = databases.connect(&previous).await?;
+    connection.take_time();
     if !mark::has(
         &mut connection,
         &sync.target.new(),
@@ -188,6 +189,7 @@ pub(super) async fn cut_over(
 ) -> Result<Value, Failure> {
     let target = &sync.target;
     let mut connection = databases.connect(target).await?;
+    connection.take_time();
     make(&mut connection, target).await?;
     make(&mut connection, &target.previous()).await?;
     let moves = [(target, &target.previous()), (&target.new(), target)];
@@ -220,6 +222,7 @@ pub(super) async fn observe_back(
 
 pub(super) async fn back(databases: &Databases, target: &Place, cx: &Cx) -> Result<Value, Failure> {
     let mut connection = databases.connect(target).await?;
+    connection.take_time();
     let (new, previous) = (target.new(), target.previous());
     make(&mut connection, &new).await?;
     match &*fingerprint(&mut connection, &new).await? {

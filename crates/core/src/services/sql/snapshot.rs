@@ -39,6 +39,8 @@ pub struct Snapshot {
 
 /// How long the lock may take to be had: all who write meanwhile wait as well.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may be held: the time in which all connections must have begun.
+const LONGEST: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const TRIES: u32 = 3;
 /// How long those who waited are let through between two tries.
@@ -110,6 +112,9 @@ pub async fn take(
             connection.execute(&about, START, ()).await?;
         }
     }
+    for connection in &mut opened {
+        connection.execute(&about, "SAVEPOINT begun", ()).await?;
+    }
     let position = match opened.first_mut() {
         Some(connection) => position(connection).await?,
         None => return Err(Error::Cancelled { what: about }),
@@ -132,12 +137,18 @@ fn is_busy(error: &Error) -> bool {
 
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
+/// Lets go of the tables that were read since: whoever wants to alter one waits, and all who
+/// come later wait behind it, for as long as a reader has it. The moment that is seen stays.
+/// Source: `MariaDB`, "SAVEPOINT".
+pub(super) const LET_GO: &str = "ROLLBACK TO SAVEPOINT begun";
+
 /// What reading rows as they are stored needs. A reader waits for whoever writes what it has
 /// read, longer than servers usually allow.
 pub(super) fn session() -> [&'static str; 2] {
     [
         "SET SESSION sql_mode = '', time_zone = '+00:00', character_set_results = NULL, \
-         net_write_timeout = 3600, wait_timeout = 86400",
+         net_write_timeout = 3600, max_statement_time = 0, idle_transaction_timeout = 0, \
+         idle_readonly_transaction_timeout = 0",
         "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     ]
 }
@@ -153,10 +164,12 @@ async fn together(
 ) -> Result<(), Error> {
     let mut locker = server.connect().await?;
     // The tables are locked one after the other, each with its own patience; the statement's
-    // is that of all together.
+    // is that of all together. Should this program be stopped, or its machine be gone, while it
+    // holds the lock, the server ends the connection.
     let session = format!(
-        "SET SESSION lock_wait_timeout = {0}, max_statement_time = {0}",
-        PATIENCE.as_secs()
+        "SET SESSION lock_wait_timeout = {0}, max_statement_time = {0}, wait_timeout = {1}",
+        PATIENCE.as_secs(),
+        LONGEST.as_secs()
     );
     locker.execute(about, &session, ()).await?;
     let mut tries = TRIES;
