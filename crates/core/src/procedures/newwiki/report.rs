@@ -36,12 +36,22 @@ pub(super) fn report(request: &Request, policy: &Policy, found: &Inventory) -> R
         .files
         .iter()
         .any(|file| file.mend.is_some() || file.edit.is_some());
-    let mut title = if leftovers {
-        "the files are to be changed"
-    } else {
-        "the files are as they were asked to be"
-    };
     let differs = in_hdfs(request, policy, &work, found);
+    let mut title = if !work.refusals.is_empty() {
+        "what was asked for is refused"
+    } else if leftovers {
+        "the files are to be changed"
+    } else if request.edits() {
+        "the files are as they were asked to be"
+    } else {
+        match (&found.hdfs, &differs) {
+            (Some(_), None) if request.sync_hdfs => "the allowlist in HDFS is the checkout's",
+            (Some(_), Some(_)) if request.sync_hdfs => {
+                "the allowlist in HDFS is not the checkout's"
+            }
+            _ => "no edit is asked for",
+        }
+    };
     leftovers |= differs.is_some();
     if let Some(table) = differs.clone() {
         push(table);
