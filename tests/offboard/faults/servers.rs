@@ -1,7 +1,7 @@
 //! Servers that fail, in a sandbox of these tests' own.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};

@@ -438,7 +438,16 @@ fn requests_that_contradict_themselves() {
 
 #[test]
 fn the_audit() {
-    let (request, found) = online();
+    let (request, mut found) = online();
+    let ready = || Readiness::Ready(100);
+    for (wiki, cloud) in [
+        ("bolwiki", ready()),
+        ("bewwiktionary", Readiness::Absent),
+        ("afwiki", ready()),
+    ] {
+        let both = replicas(ready(), cloud);
+        found.replicas.insert(wiki.to_owned(), both);
+    }
     let request = Request {
         names: Vec::new(),
         audit: true,
@@ -467,4 +476,8 @@ fn the_audit() {
             .any(|row| row[0] == "bolwiki" && row[3] == "there")
     );
     assert_eq!(rows("in the allowlist").len(), 29);
+    assert_eq!(
+        report.document.notes,
+        ["on both replicas, and can be let in: newwiki bolwiki"]
+    );
 }
