@@ -1,13 +1,14 @@
 //! Servers that fail, in a sandbox of these tests' own.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};
 
 use super::{archive_of, clean, planned, run, run_until};
-use crate::support::{Ran, offboard_with};
+use crate::newwiki::safe_mode::NewWikis;
+use crate::support::{Ran, offboard_with, send};
 
 /// That what stands now could not be looked at outranks that only a part was done.
 pub(super) const UNSEEN: i32 = 7;
@@ -23,13 +24,6 @@ impl Drop for Private {
 }
 
 pub(super) fn quiet(_: &str) {}
-
-pub(super) fn send(signal: &str, pid: &impl ToString) {
-    let sent = Command::new("kill")
-        .args([signal, &pid.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
 
 /// One of two private sandboxes, the one that fewer tests want, for one test at a time:
 /// `NameNode`, `DataNode` and metastore in processes of their own, two hosts. Starting servers
@@ -181,13 +175,19 @@ fn safe_mode_is_named_and_nothing_is_changed() {
     let user = "elvissafe";
     world.seed(user, 10);
     let plan = planned(&world.config(), user);
-    world.hdfs(&["dfsadmin", "-safemode", "enter"]);
+    // A new wiki is on its way to HDFS meanwhile, and another is not begun.
+    let new_wikis = NewWikis::on(&world.0);
+    let stopped = new_wikis.stopped_by(|| {
+        world.hdfs(&["dfsadmin", "-safemode", "enter"]);
+    });
     let ran = run(&world.config(), &plan).expect(1);
     assert!(ran.stderr.contains("safe mode"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+    new_wikis.are_not_begun();
     world.hdfs(&["dfsadmin", "-safemode", "leave"]);
     assert!(world.in_hdfs(&format!("/user/{user}")));
     world.goes_on(user, &plan);
+    new_wikis.go_on(&stopped);
 }
 
 #[test]
