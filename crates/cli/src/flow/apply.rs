@@ -105,7 +105,7 @@ impl<T: Tool> Run<'_, T> {
             CliError::failure(exit, format!("cannot lock {}", plan.subject), &failure)
         })?;
         let result = self.locked(&approved, hash).await;
-        let unlocked = self.procedure.unlock(self.world).await;
+        let unlocked = self.procedure.unlock(self.world, holder, hash).await;
 
         let run = match result {
             Ok(outcomes) => {

@@ -99,6 +99,8 @@ pub struct Guard {
     pub system_accounts: Vec<String>,
     /// The lowest uid of a person.
     pub min_uid: u32,
+    /// Names at the top of a home that are never archived.
+    pub never_archive: Vec<String>,
     /// Files on this machine that may be edited, as absolute paths.
     pub files: Vec<String>,
 }
@@ -173,6 +175,15 @@ impl Guard {
             )))
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether these names at the top of a home may be left out of its archive, and so be removed
+    /// without a copy.
+    pub fn left_out(&self, names: &[String]) -> Result<(), Forbidden> {
+        match names.iter().find(|name| !self.never_archive.contains(name)) {
+            Some(name) => Err(Forbidden(format!("{name:?} is not to be left out of archives"))),
+            None => Ok(()),
         }
     }
 
@@ -269,6 +280,7 @@ mod tests {
             protected_databases: vec!["default".into(), "wmf*".into()],
             system_accounts: vec!["hdfs".into()],
             min_uid: 1000,
+            never_archive: vec![".ssh".into()],
             files: vec!["/srv/list".into()],
         }
     }
@@ -317,6 +329,14 @@ mod tests {
         assert!(guard.database("default").is_err() && guard.database("wmf_raw").is_err());
         assert!(guard.account(&user("elvis")).is_ok() && guard.account(&user("hdfs")).is_err());
         assert!(guard.uid(&user("elvis"), 1000).is_ok() && guard.uid(&user("elvis"), 999).is_err());
+    }
+
+    #[test]
+    fn only_secrets_are_left_out() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert!(guard().left_out(&[]).is_ok());
+        assert!(guard().left_out(&names(&[".ssh"])).is_ok());
+        assert!(guard().left_out(&names(&[".ssh", "*"])).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use opsweek_core::services::sql::copy::{Copied, Job, Watch, copy};
 use opsweek_core::services::sql::marker::{Contents, contents};
 use opsweek_core::services::sql::schema::{Obstacle, Schema};
-use opsweek_core::services::sql::{Error, Lock, Server, snapshot};
+use opsweek_core::services::sql::{Error, Server, snapshot};
 use tokio_util::sync::CancellationToken;
 
 use server::MariaDb;
@@ -185,19 +185,4 @@ async fn a_sequence_without_its_row_harms_nobody() {
     job.plan = "sha256:1".to_owned();
     copy(&job, &silent).await.unwrap();
     assert_eq!(mariadb.sql("SELECT NEXTVAL(new.numbers) > 5"), "1\n");
-}
-
-#[tokio::test]
-async fn two_do_not_hold_one_lock() {
-    let mariadb = MariaDb::start(&[]);
-    let server = mariadb.root();
-    let mut first = Lock::take(&server, "opsweek.staging").await.unwrap();
-    assert!(first.is_held().await.unwrap());
-    let second = Lock::take(&server, "opsweek.staging").await.err().unwrap();
-    assert!(
-        matches!(second, Error::Locked { holder, .. } if holder > 0),
-        "{second}"
-    );
-    first.release().await;
-    Lock::take(&server, "opsweek.staging").await.unwrap();
 }

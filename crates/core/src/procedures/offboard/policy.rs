@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::guard::{Guard, lies_in};
+use crate::actions::guard::{Guard, UserName, lies_in};
 use crate::engine::plan::sha256_hex;
 
 /// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
@@ -129,8 +129,26 @@ impl Policy {
             protected_databases: self.protected_databases.clone(),
             system_accounts: self.system_accounts.clone(),
             min_uid: self.min_uid,
+            never_archive: self.never_archive.clone(),
             files: Vec::new(),
         }
+    }
+
+    /// The place that would be the user's home although it is, or holds, a folder that others have
+    /// things in; and that folder.
+    pub fn held_by(&self, user: &UserName) -> Option<(String, &str)> {
+        let home = |root: &String| format!("{root}/{user}");
+        let hdfs = [&self.warehouse, &self.archive]
+            .into_iter()
+            .chain(&self.hdfs_roots)
+            .map(|folder| (home(&self.homes), folder));
+        let hosts = self.host_homes.iter().flat_map(|root| {
+            let folders = self.host_homes.iter().chain([&self.host_archives]);
+            folders.map(|folder| (home(root), folder))
+        });
+        hdfs.chain(hosts)
+            .find(|(home, folder)| lies_in(folder, home))
+            .map(|(home, folder)| (home, folder.as_str()))
     }
 
     /// What is wrong with it, a line each: paths that are not absolute and normalised,
@@ -167,7 +185,9 @@ impl Policy {
                 && !text.contains(['/', '\0', '[', '?', '\\'])
         };
         for pattern in self.never_archive.iter().chain(&self.hdfs_rubbish) {
-            if !name(pattern) {
+            // What is left out is removed all the same.
+            let all = pattern.trim_matches(['*', '.']).is_empty();
+            if !name(pattern) || all {
                 faults.push(format!("{pattern:?} is not a name"));
             }
         }
@@ -175,5 +195,40 @@ impl Policy {
             faults.push("hdfs_rubbish takes names, not patterns".to_owned());
         }
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_others_places_is_nobodys_home() {
+        let policy = Policy {
+            host_homes: vec!["/home".into(), "/srv".into(), "/srv/home".into()],
+            ..Policy::default()
+        };
+        let held = |name: &str| {
+            let user = UserName::try_from(name.to_owned()).unwrap();
+            policy.held_by(&user).map(|(_, folder)| folder)
+        };
+        assert_eq!(held("elvis"), None);
+        assert_eq!(held("hiv"), None);
+        assert_eq!(held("hive"), Some("/user/hive/warehouse"));
+        assert_eq!(held("home"), Some("/srv/home"));
+    }
+
+    #[test]
+    fn what_is_left_out_of_archives_is_less_than_everything() {
+        let with = |pattern: &str| Policy {
+            never_archive: vec![pattern.into()],
+            ..Policy::default()
+        };
+        for good in [".ssh", "krb5cc_*", "*.pem"] {
+            assert_eq!(with(good).faults(), [""; 0], "{good}");
+        }
+        for bad in ["*", "**", ".*", ".", "..", "", "a/b", "-x", "[a]"] {
+            assert_eq!(with(bad).faults().len(), 1, "{bad}");
+        }
     }
 }

@@ -74,16 +74,6 @@ pub enum Error {
         /// What was being done, to which object.
         what: String,
     },
-    /// Somebody else holds the lock.
-    #[error("{server}: the lock {lock} is held by connection {holder}")]
-    Locked {
-        /// Account and place.
-        server: String,
-        /// The lock's name.
-        lock: String,
-        /// The number of the connection that has it, `0` when it has just let go.
-        holder: u64,
-    },
     /// A database that should be empty, or a copy that was begun here, is neither.
     #[error("{server}: the database {database} has tables, and none of a copy's marks")]
     NotOurs {
@@ -163,7 +153,6 @@ impl Error {
             }
             Self::Deadline { .. } => "the server is slow or hangs; look at it, then run again",
             Self::Lost { .. } => "the server was restarted or ended the connection; run again",
-            Self::Locked { .. } => "another run is under way; wait for its end",
             Self::NotOurs { .. } => "look at what is in it, and drop it by hand if it may go",
             Self::Changed { .. } => "look again and make a new plan",
             Self::LongQuery { .. } => {

@@ -8,7 +8,6 @@ mod database;
 mod digest;
 mod error;
 mod grants;
-mod lock;
 pub mod marker;
 pub mod schema;
 pub mod snapshot;
@@ -24,7 +23,6 @@ pub use database::{ForeignKey, Object};
 pub use digest::Digest;
 pub use error::Error;
 pub use grants::missing;
-pub use lock::Lock;
 
 /// One server and the account there. Clones are the same.
 #[derive(Clone, Debug)]

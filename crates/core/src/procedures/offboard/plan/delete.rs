@@ -29,7 +29,8 @@ pub(super) const WAVES: [(&str, bool); 6] = [
 pub(in super::super) fn deletes(plan: &Plan<Action>) -> bool {
     plan.steps.iter().any(|step| match &step.action {
         Action::Hdfs(hdfs::Action::Put { content, .. }) => {
-            manifest::read(content.as_bytes()).is_some_and(|one| !one.deleted.is_empty())
+            manifest::is_written_by(&step.action)
+                && manifest::read(content.as_bytes()).is_some_and(|one| !one.deleted.is_empty())
         }
         _ => false,
     })
