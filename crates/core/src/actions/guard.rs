@@ -182,7 +182,9 @@ impl Guard {
     /// without a copy.
     pub fn left_out(&self, names: &[String]) -> Result<(), Forbidden> {
         match names.iter().find(|name| !self.never_archive.contains(name)) {
-            Some(name) => Err(Forbidden(format!("{name:?} is not to be left out of archives"))),
+            Some(name) => Err(Forbidden(format!(
+                "{name:?} is not to be left out of archives"
+            ))),
             None => Ok(()),
         }
     }
@@ -333,7 +335,12 @@ mod tests {
 
     #[test]
     fn only_secrets_are_left_out() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert!(guard().left_out(&[]).is_ok());
         assert!(guard().left_out(&names(&[".ssh"])).is_ok());
         assert!(guard().left_out(&names(&[".ssh", "*"])).is_err());

@@ -505,9 +505,8 @@ mod tests {
             description: String::new(),
             parameters: std::collections::BTreeMap::new(),
         };
-        let with = |tables: &[(&str, i64)]| {
-            DatabaseEvidence::with(&database, tables.iter().copied())
-        };
+        let with =
+            |tables: &[(&str, i64)]| DatabaseEvidence::with(&database, tables.iter().copied());
         let was = with(&[("a", 7), ("b", 9), ("c", 8)]);
         for rest in [&[][..], &[("c", 8)], &[("a", 7), ("b", 9)]] {
             assert!(with(rest).is_rest_of(&was), "{rest:?}");

@@ -68,13 +68,23 @@ impl Machine {
 fn a_home_is_removed_also_where_that_was_begun_before() {
     let machine = Machine::new();
     let was = fs::metadata(machine.home()).unwrap();
-    assert!(machine.remove("folder", &machine.home(), &was).status.success());
+    assert!(
+        machine
+            .remove("folder", &machine.home(), &was)
+            .status
+            .success()
+    );
     assert!(!machine.home().exists() && !machine.tomb().exists());
 
     let machine = Machine::new();
     fs::rename(machine.home(), machine.tomb()).unwrap();
     let was = fs::metadata(machine.tomb()).unwrap();
-    assert!(machine.remove("folder", &machine.home(), &was).status.success());
+    assert!(
+        machine
+            .remove("folder", &machine.home(), &was)
+            .status
+            .success()
+    );
     assert!(!machine.tomb().exists());
 }
 
@@ -97,7 +107,12 @@ fn a_link_in_a_homes_place_or_in_a_home_leads_nowhere() {
     let machine = Machine::new();
     let was = fs::metadata(machine.home()).unwrap();
     symlink(machine.path("else"), machine.path("home/elvis/out")).unwrap();
-    assert!(machine.remove("folder", &machine.home(), &was).status.success());
+    assert!(
+        machine
+            .remove("folder", &machine.home(), &was)
+            .status
+            .success()
+    );
     assert!(machine.path("else/file").exists());
     // Swapped after the look: there is no folder any more to be removed.
     symlink(machine.path("else"), machine.home()).unwrap();
@@ -106,7 +121,12 @@ fn a_link_in_a_homes_place_or_in_a_home_leads_nowhere() {
     let output = machine.remove("single", &machine.home(), &was);
     machine.untouched(&output, "is not what it was");
     let was = fs::symlink_metadata(machine.home()).unwrap();
-    assert!(machine.remove("single", &machine.home(), &was).status.success());
+    assert!(
+        machine
+            .remove("single", &machine.home(), &was)
+            .status
+            .success()
+    );
     assert!(!machine.home().is_symlink() && machine.path("else/file").exists());
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::elsewhere;
 use super::inventory::TableFound;
 use super::policy::Policy;
-use crate::actions::{Action, hdfs};
 use crate::actions::guard::{UserName, lies_in, path_fault};
+use crate::actions::{Action, hdfs};
 
 /// The version that a restore needs.
 pub(super) const FORMAT: u32 = 2;

@@ -229,7 +229,9 @@ fn what_is_somebody_elses_by_now_is_not_touched() {
 fn only_the_users_files_go_with_a_table_that_is_given_away() {
     let plan = planned(archive(), &everything()).unwrap();
     let mut steps = plan.steps.iter();
-    let step = steps.find(|step| step.id == "owner-files-shared.e").unwrap();
+    let step = steps
+        .find(|step| step.id == "owner-files-shared.e")
+        .unwrap();
     let Action::Hdfs(crate::actions::hdfs::Action::Own { change, .. }) = &step.action else {
         panic!("{step:?}")
     };
@@ -254,7 +256,9 @@ fn a_plan_begins_with_what_no_other_plan_writes() {
         ..archive()
     };
     let (one, later, other) = (first(archive(), 1), first(archive(), 2), first(keep(), 1));
-    assert!(matches!(&one, Some(Action::Hdfs(Put { to, .. })) if to.settled.ends_with("/plan.json")));
+    assert!(
+        matches!(&one, Some(Action::Hdfs(Put { to, .. })) if to.settled.ends_with("/plan.json"))
+    );
     assert_eq!(one, first(archive(), 1));
     assert!(one != later && one != other);
 }
@@ -387,6 +391,18 @@ fn the_new_owner_is_asked_for_only_when_it_is_needed() {
         matches!(&needs, Unplanned::Needs { flag: "--new-owner", question, .. } if question.contains("shared.e"))
     );
     assert!(planned(request, &nothing()).is_ok());
+}
+
+#[test]
+fn a_host_that_names_other_places_is_spared() {
+    let mut found = everything();
+    let places = found.hosts.get_mut("stat1008").unwrap();
+    places.kept.homes[0].path = "/mnt/elsewhere/elvis".into();
+    let plan = planned(archive(), &found).unwrap();
+    assert!(plan.steps.iter().all(|step| step.lane != "stat1008"));
+    assert!(plan.steps.iter().any(|step| step.lane == "stat1009"));
+    let why = &plan.coverage[0].why;
+    assert!(why.contains("none of offboard.host_homes"), "{why}");
 }
 
 #[test]

@@ -209,7 +209,10 @@ pub(super) fn archive_of(plan: &Plan<Action>) -> Option<String> {
         };
         let mut names = path.split('/').rev();
         let folder = names.find_map(look::restored_from);
-        let around = || path.split_once("/.opsweek").map_or(path.as_str(), |(archive, _)| archive);
+        let around = || {
+            path.split_once("/.opsweek")
+                .map_or(path.as_str(), |(archive, _)| archive)
+        };
         let name = folder.or_else(|| around().rsplit('/').next());
         name.map(str::to_owned)
     })
