@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::actions::guard::{Guard, UserName, lies_in};
 use crate::engine::plan::sha256_hex;
 
+/// Accounts that are never offboarded, whatever the configuration says.
+const NEVER_OFFBOARDED: [&str; 6] = ["root", "hdfs", "hive", "yarn", "mapred", "spark"];
+/// Databases that are never dropped, likewise.
+const NEVER_DROPPED: [&str; 3] = ["default", "information_schema", "sys"];
+
 /// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,7 +37,7 @@ pub struct Policy {
     pub never_archive: Vec<String>,
     /// Databases that are never dropped; a trailing `*` stands for any rest.
     pub protected_databases: Vec<String>,
-    /// Accounts that are never offboarded.
+    /// Accounts that are never offboarded; a trailing `*` stands for any rest.
     pub system_accounts: Vec<String>,
     /// The lowest uid of a person.
     pub min_uid: u32,
@@ -90,13 +95,7 @@ impl Default for Policy {
                 "zookeeper",
                 "airflow",
                 "superset",
-                "analytics",
-                "analytics-admin",
-                "analytics-search",
-                "analytics-product",
-                "analytics-research",
-                "analytics-platform-eng",
-                "analytics-wmde",
+                "analytics*",
                 "dumpsgen",
                 "stats",
                 "systemd-network",
@@ -118,6 +117,11 @@ impl Policy {
     pub fn guard(&self) -> Guard {
         let crontabs = "/var/spool/cron/crontabs".to_owned();
         let archives = self.host_archives.clone();
+        let with = |configured: &[String], always: &[&str]| {
+            let always = always.iter().map(|&name| name.to_owned());
+            configured.iter().cloned().chain(always).collect()
+        };
+        let system = [&self.system_accounts[..], &[self.archive_owner.clone()]].concat();
         Guard {
             hdfs_roots: self.hdfs_roots.clone(),
             host_roots: self
@@ -126,8 +130,8 @@ impl Policy {
                 .cloned()
                 .chain([archives, crontabs])
                 .collect(),
-            protected_databases: self.protected_databases.clone(),
-            system_accounts: self.system_accounts.clone(),
+            protected_databases: with(&self.protected_databases, &NEVER_DROPPED),
+            system_accounts: with(&system, &NEVER_OFFBOARDED),
             min_uid: self.min_uid,
             never_archive: self.never_archive.clone(),
             files: Vec::new(),
@@ -216,6 +220,22 @@ mod tests {
         assert_eq!(held("hiv"), None);
         assert_eq!(held("hive"), Some("/user/hive/warehouse"));
         assert_eq!(held("home"), Some("/srv/home"));
+    }
+
+    #[test]
+    fn no_configuration_gives_the_platforms_own_accounts_and_databases_away() {
+        let policy = Policy {
+            archive_owner: "archivist".into(),
+            system_accounts: vec!["mine".into()],
+            protected_databases: Vec::new(),
+            ..Policy::default()
+        };
+        let guard = policy.guard();
+        for account in ["mine", "archivist", "root", "hdfs", "hive"] {
+            assert!(guard.is_system(account), "{account}");
+        }
+        assert!(!guard.is_system("analytics") && !guard.is_system("elvis"));
+        assert!(guard.database("default").is_err() && guard.database("wmf").is_ok());
     }
 
     #[test]

@@ -257,7 +257,7 @@ fn database_refusals(
     // The metastore, or Hive, may have made the folder as itself.
     if let Some(data) = database.data.as_ref().map(|data| &data.tree)
         && data.owner != user
-        && !guard.system_accounts.contains(&data.owner)
+        && !guard.is_system(&data.owner)
     {
         let (path, owner) = (&data.path, &data.owner);
         refuse(
