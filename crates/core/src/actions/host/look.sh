@@ -61,7 +61,7 @@ for root in "${roots[@]}"; do
     fail "cannot tell what is mounted in $path"
   while read -r mount; do
     [ -z "$mount" ] || emit mount "$mount"
-  done <<<"$mounts"
+  done <<<"$mounts" || fail "cannot tell what is mounted in $path"
   for name in "$@"; do
     find "$path" -mindepth 1 -maxdepth 1 -name "$name" -printf 'secret\0%p\0'
   done
