@@ -115,6 +115,9 @@ fn a_link_in_a_homes_place_or_in_a_home_leads_nowhere() {
     );
     assert!(machine.path("else/file").exists());
     // Swapped after the look: there is no folder any more to be removed.
+    let machine = Machine::new();
+    let was = fs::metadata(machine.home()).unwrap();
+    fs::rename(machine.home(), machine.path("home/aside")).unwrap();
     symlink(machine.path("else"), machine.home()).unwrap();
     machine.remove("folder", &machine.home(), &was);
     assert!(machine.home().is_symlink() && machine.path("else/file").exists());
