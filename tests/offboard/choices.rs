@@ -229,7 +229,8 @@ fn homes_that_are_kept_stay_and_are_said_to() {
 fn homes_that_are_deleted_leave_a_listing() {
     let user = "elvisdelete";
     seed(user);
-    archive(user, &["--host-homes", "delete"], 3).expect(0);
+    let delete = ["--host-homes", "delete", "--task", "T123456"];
+    archive(user, &delete, 3).expect(0);
     assert!(!host_trees(user).contains(&format!("/{user}")));
     let hosts = listing(&[&format!("{ARCHIVE}/{user}/.opsweek/hosts")]);
     assert!(

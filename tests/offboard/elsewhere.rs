@@ -1,7 +1,8 @@
 //! `--move-table` and `--include`: what lies in other places than it should.
 
 use crate::support::{
-    Ran, databases_of, in_hdfs, listing, offboard, offboard_with, sandbox, scratch, seed, world_of,
+    Ran, databases_of, in_hdfs, listing, offboard, offboard_with, on_host, sandbox, scratch, seed,
+    world_of,
 };
 
 pub(super) const WAREHOUSE: &str = "/user/hive/warehouse";
@@ -80,8 +81,15 @@ fn others_tables_move_out_and_data_elsewhere_comes_along_and_back() {
         "--move-table",
         &table,
     ];
+    let keep = [&moved[..], &["--host-homes", "keep"]].concat();
+    let (_, file) = plan(user, &keep, 3);
+    let other = scratch(&format!("{user}-other.json"));
+    std::fs::rename(file, &other).unwrap();
     let (_, file) = plan(user, &moved, 3);
     offboard(["--plan", &file, "--yes"]).expect(0);
+    // Of two plans from one look, the later one does not take the other's records for its own.
+    let late = offboard(["--plan", other.to_str().unwrap(), "--yes"]).expect(6);
+    assert!(late.stdout.contains("of another plan"), "{}", late.stdout);
 
     let there = located("sessions", "azy");
     let at = format!("{WAREHOUSE}/shared.db/sessions");
@@ -126,6 +134,12 @@ fn included_data_is_deleted_and_others_is_not_taken() {
     let user = "elvisdistant";
     seed(user);
     crate::offboard::delete::clear(user);
+    // An account may be gone before what it left, and crontab(1) does not know it then.
+    let host = &sandbox().hosts()[1].name;
+    let gone = on_host(host, &format!("userdel {user}; id {user} || echo gone"));
+    assert_eq!(gone, "gone\n");
+    let crontab = format!("cat /var/spool/cron/crontabs/{user} | wc -l");
+    assert_ne!(on_host(host, &crontab), "0\n");
     let far = format!("/wmf/data/research/{user}");
     let delete = ["--delete", "--task", "T123456", "--include", &far];
     let mine = || {
@@ -147,6 +161,7 @@ fn included_data_is_deleted_and_others_is_not_taken() {
     assert!(mine().status.success());
     let (_, file) = plan(user, &delete, 3);
     offboard(["--plan", &file, "--yes"]).expect(0);
+    assert_eq!(on_host(host, &crontab), "0\n");
     assert!(!in_hdfs(&far));
     assert!(in_hdfs(&format!("/user/hdfs/.Trash/Current{far}/clicks")));
     for path in ["/user/azy", "/tmp/elvis", "/wmf/data/archive/user"] {

@@ -105,12 +105,18 @@ impl<T: Tool> Run<'_, T> {
             CliError::failure(exit, format!("cannot lock {}", plan.subject), &failure)
         })?;
         let result = self.locked(&approved, hash).await;
-        let unlocked = self.procedure.unlock(self.world).await;
+        let unlocked = self.procedure.unlock(self.world, holder, hash).await;
 
+        let mut drifted = false;
+        let mut goes_on = true;
         let run = match result {
             Ok(outcomes) => {
                 self.out.show(&told(plan, &outcomes));
                 self.out.put("outcomes", &outcomes)?;
+                drifted = outcomes.any(|one| matches!(one, Outcome::Drifted(_)));
+                let broken =
+                    |one: &Outcome| matches!(one, Outcome::Failed { .. } | Outcome::Interrupted);
+                goes_on = !drifted || outcomes.any(broken);
                 ran(&outcomes)
             }
             Err(error) => {
@@ -125,7 +131,11 @@ impl<T: Tool> Run<'_, T> {
             self.shell.fail(&error);
             exit = exit.max(error.exit());
         }
-        if matches!(run, Exit::Failed | Exit::Partly) {
+        if drifted {
+            let line = "hint: what drifted is not what was planned on: look at it, then plan again";
+            self.shell.say(line);
+        }
+        if goes_on && matches!(run, Exit::Failed | Exit::Partly) {
             let line = format!(
                 "hint: go on with {} --plan {} --yes",
                 T::NAME,

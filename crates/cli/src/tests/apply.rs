@@ -277,6 +277,8 @@ fn drift_stops_the_run() {
     let ran = desk.run(&["--plan", plan, "--yes"]);
     assert_eq!(ran.code, 4);
     assert!(ran.out.contains("drifted: left/a has changed"));
+    // The same plan would only say so again.
+    assert!(ran.err.contains("plan again") && !ran.err.contains("go on with"));
     assert!(desk.has("left/a") && !desk.has("kept/a"));
 }
 

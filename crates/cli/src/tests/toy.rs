@@ -434,7 +434,7 @@ impl Procedure for Clearing {
         }
     }
 
-    async fn unlock(&self, world: &Folder) -> Result<(), Failure> {
+    async fn unlock(&self, world: &Folder, _: &str, _: &str) -> Result<(), Failure> {
         fs::remove_file(world.0.join("lock"))
             .map_err(|source| Failure::new(source, "remove it by hand".to_owned()))
     }

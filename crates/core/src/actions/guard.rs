@@ -95,10 +95,12 @@ pub struct Guard {
     pub host_roots: Vec<String>,
     /// Databases that are never dropped; a trailing `*` stands for any rest.
     pub protected_databases: Vec<String>,
-    /// Accounts that are never anybody's to remove.
+    /// Accounts that are never anybody's to remove; a trailing `*` stands for any rest.
     pub system_accounts: Vec<String>,
     /// The lowest uid of a person.
     pub min_uid: u32,
+    /// Names at the top of a home that are never archived.
+    pub never_archive: Vec<String>,
     /// Files on this machine that may be edited, as absolute paths.
     pub files: Vec<String>,
 }
@@ -139,10 +141,7 @@ impl Guard {
 
     /// Whether the database may be dropped or its tables changed.
     pub fn database(&self, name: &str) -> Result<(), Forbidden> {
-        let protects = |pattern: &&String| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == pattern.as_str(),
-        };
+        let protects = |pattern: &&String| stands_for(pattern, name);
         match self.protected_databases.iter().find(protects) {
             Some(pattern) => Err(Forbidden(format!(
                 "database {name} is protected by {pattern:?}"
@@ -153,15 +152,17 @@ impl Guard {
 
     /// Whether the account may be offboarded.
     pub fn account(&self, user: &UserName) -> Result<(), Forbidden> {
-        if self
-            .system_accounts
-            .iter()
-            .any(|name| name == user.as_str())
-        {
+        if self.is_system(user.as_str()) {
             Err(Forbidden(format!("{user} is a system account")))
         } else {
             Ok(())
         }
+    }
+
+    /// Whether an account of that name is no person's.
+    pub fn is_system(&self, name: &str) -> bool {
+        let mut patterns = self.system_accounts.iter();
+        patterns.any(|pattern| stands_for(pattern, name))
     }
 
     /// Whether the account with this uid may be offboarded.
@@ -176,6 +177,17 @@ impl Guard {
         }
     }
 
+    /// Whether these names at the top of a home may be left out of its archive, and so be removed
+    /// without a copy.
+    pub fn left_out(&self, names: &[String]) -> Result<(), Forbidden> {
+        match names.iter().find(|name| !self.never_archive.contains(name)) {
+            Some(name) => Err(Forbidden(format!(
+                "{name:?} is not to be left out of archives"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether `path` on a host may be removed on behalf of `user`: an entry of an allowed
     /// root that is named after the user.
     pub fn host_path(&self, path: &str, user: &UserName) -> Result<(), Forbidden> {
@@ -187,6 +199,14 @@ impl Guard {
         } else {
             Err(Forbidden(format!("{path:?} is not a place of {user}")))
         }
+    }
+}
+
+/// Whether the name is the pattern's, whose trailing `*` stands for any rest.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
     }
 }
 
@@ -267,8 +287,9 @@ mod tests {
             hdfs_roots: vec!["/user".into(), "/wmf/data".into()],
             host_roots: vec!["/home".into()],
             protected_databases: vec!["default".into(), "wmf*".into()],
-            system_accounts: vec!["hdfs".into()],
+            system_accounts: vec!["hdfs".into(), "analytics*".into()],
             min_uid: 1000,
+            never_archive: vec![".ssh".into()],
             files: vec!["/srv/list".into()],
         }
     }
@@ -315,8 +336,26 @@ mod tests {
         let guard = guard();
         assert!(guard.database("elvis").is_ok() && guard.database("defaulter").is_ok());
         assert!(guard.database("default").is_err() && guard.database("wmf_raw").is_err());
-        assert!(guard.account(&user("elvis")).is_ok() && guard.account(&user("hdfs")).is_err());
+        for system in ["hdfs", "analytics", "analytics-search"] {
+            assert!(guard.account(&user(system)).is_err(), "{system}");
+        }
+        for person in ["elvis", "hdfs2", "analytic"] {
+            assert!(guard.account(&user(person)).is_ok(), "{person}");
+        }
         assert!(guard.uid(&user("elvis"), 1000).is_ok() && guard.uid(&user("elvis"), 999).is_err());
+    }
+
+    #[test]
+    fn only_secrets_are_left_out() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert!(guard().left_out(&[]).is_ok());
+        assert!(guard().left_out(&names(&[".ssh"])).is_ok());
+        assert!(guard().left_out(&names(&[".ssh", "*"])).is_err());
     }
 
     #[test]

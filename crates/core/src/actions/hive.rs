@@ -53,6 +53,8 @@ pub struct DatabaseEvidence {
     pub tables: u64,
     /// A digest of the names and times of creation of its tables.
     pub schema: String,
+    /// When the newest of them was made, in seconds since the epoch; 0 without any.
+    pub newest: i64,
 }
 
 impl DatabaseEvidence {
@@ -67,8 +69,12 @@ impl DatabaseEvidence {
 
     /// Of this database with tables of these names and times of creation.
     pub fn with<'a>(database: &Database, tables: impl Iterator<Item = (&'a str, i64)>) -> Self {
+        let mut newest = 0;
         let mut lines: Vec<String> = tables
-            .map(|(name, created)| format!("{name}\0{created}\0"))
+            .map(|(name, created)| {
+                newest = created.max(newest);
+                format!("{name}\0{created}\0")
+            })
             .collect();
         lines.sort();
         Self {
@@ -77,7 +83,19 @@ impl DatabaseEvidence {
             location: database.location.clone(),
             tables: lines.len() as u64,
             schema: sha256_hex(lines.concat().as_bytes()),
+            newest,
         }
+    }
+}
+
+impl DatabaseEvidence {
+    /// Whether it is what a drop that was cut short left of `was`: some of the tables are gone, and
+    /// none was made since.
+    fn is_rest_of(&self, was: &Self) -> bool {
+        let same = (&self.name, &self.owner, &self.location);
+        same == (&was.name, &was.owner, &was.location)
+            && self.tables < was.tables
+            && self.newest <= was.newest
     }
 }
 
@@ -193,14 +211,11 @@ impl Action {
                 let names = metastore.table_names(&was.name).await?;
                 let tables = metastore.tables(&was.name, &names).await?;
                 let now = DatabaseEvidence::of(&database, &tables);
-                // A drop that was cut short has dropped some of the tables.
-                let part = now.tables < was.tables;
-                let same = now == *was
-                    || part
-                        && now.owner == was.owner
-                        && now.location == was.location
-                        && tables.iter().all(|table| table.owner == was.owner);
-                Ok(if same {
+                let others = tables.iter().find(|table| table.owner != was.owner);
+                Ok(if let Some(table) = others {
+                    let (name, owner) = (&table.name, &table.owner);
+                    State::Drifted(format!("{}.{name} is {owner}'s by now", was.name))
+                } else if now == *was || now.is_rest_of(was) {
                     State::Pending
                 } else {
                     State::Drifted(format!("database {} has changed", was.name))
@@ -479,6 +494,34 @@ async fn record_table(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_a_database_has_nothing_new() {
+        let database = Database {
+            name: "elvis".into(),
+            location: "hdfs://nn/user/hive/warehouse/elvis.db".into(),
+            owner: "elvis".into(),
+            owner_type: "USER".into(),
+            description: String::new(),
+            parameters: std::collections::BTreeMap::new(),
+        };
+        let with =
+            |tables: &[(&str, i64)]| DatabaseEvidence::with(&database, tables.iter().copied());
+        let was = with(&[("a", 7), ("b", 9), ("c", 8)]);
+        for rest in [&[][..], &[("c", 8)], &[("a", 7), ("b", 9)]] {
+            assert!(with(rest).is_rest_of(&was), "{rest:?}");
+        }
+        for other in [
+            &[("a", 10)][..],
+            &[("a", 7), ("b", 10)],
+            &[("a", 7), ("b", 9), ("c", 8)],
+        ] {
+            assert!(!with(other).is_rest_of(&was), "{other:?}");
+        }
+        let mut moved = with(&[("a", 7)]);
+        moved.location = "hdfs://nn/user/azy".into();
+        assert!(!moved.is_rest_of(&was));
+    }
 
     #[test]
     fn locations() {

@@ -47,6 +47,11 @@ impl MoveTable {
         if now.owner != self.was.owner {
             return Ok(State::Drifted(format!("{id} is {}'s by now", now.owner)));
         }
+        if now.location != self.was.location {
+            let location = now.location.as_deref().unwrap_or("nowhere");
+            let why = format!("the files of {id} are in {location} by now");
+            return Ok(State::Drifted(why));
+        }
         let Some((from, to)) = &self.files else {
             return Ok(State::Pending);
         };

@@ -25,6 +25,16 @@ pub struct Refusal {
     pub hint: String,
 }
 
+impl Refusal {
+    /// Of both.
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
 /// What a look found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -197,9 +207,11 @@ pub trait Procedure: Send + Sync {
         plan: &str,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Gives the lock back.
+    /// Gives the lock back, if it is still that of this `holder` and `plan`.
     fn unlock(
         &self,
         world: &<Self::Action as Act>::World,
+        holder: &str,
+        plan: &str,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }

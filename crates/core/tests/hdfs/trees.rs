@@ -104,6 +104,37 @@ async fn tree(hdfs: &Hdfs, test: &str, wide: usize) -> (String, TreeChange) {
 }
 
 #[tokio::test]
+async fn only_what_is_somebodys_is_given_away() {
+    let hdfs = client("hdfs");
+    let root = scratch(&hdfs, "onlyof").await;
+    let path = |name: &str| format!("{root}/{name}");
+    for (name, owner) in [("his", "elvis"), ("theirs", "azy")] {
+        put(&hdfs, &path(name), "").await;
+        hdfs.set_owner(&path(name), Some(owner), None)
+            .await
+            .unwrap();
+    }
+    let change = TreeChange {
+        owner: Some("analytics".into()),
+        only_of: Some("elvis".into()),
+        ..TreeChange::default()
+    };
+    let off = hdfs.check_tree(&root, &change).await.unwrap().unwrap();
+    assert_eq!(off.path, path("his"));
+    let cancel = CancellationToken::new();
+    let counts = hdfs.set_tree(&root, &change, &|_| (), &cancel).await;
+    assert_eq!(counts.unwrap().changed, 1);
+    for (path, owner) in [
+        (path("his"), "analytics"),
+        (path("theirs"), "azy"),
+        (root.clone(), "hdfs"),
+    ] {
+        assert_eq!(hdfs.stat(&path).await.unwrap().unwrap().owner, owner);
+    }
+    assert_eq!(hdfs.check_tree(&root, &change).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_tree_is_changed_once_and_its_kept_parts_never() {
     let hdfs = client("hdfs");
     let (root, mut change) = tree(&hdfs, "tree", 5).await;

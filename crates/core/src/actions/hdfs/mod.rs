@@ -177,8 +177,13 @@ impl Action {
     pub(super) async fn observe(&self, world: &World, _: &Cx) -> Result<State, Failure> {
         let hdfs = world.hdfs()?;
         match self {
-            Self::Record { to, .. } | Self::Put { to, .. } => Ok(match to.find(hdfs).await? {
+            Self::Record { to, .. } => Ok(match to.find(hdfs).await? {
                 Some(_) => State::Done,
+                None => made_in(hdfs, &to.staged).await?,
+            }),
+            Self::Put { to, content } => Ok(match to.find(hdfs).await? {
+                Some(path) if holds(hdfs, path, content).await? => State::Done,
+                Some(path) => State::Drifted(format!("{path} is there, of another plan")),
                 None => made_in(hdfs, &to.staged).await?,
             }),
             Self::MakeFolder {
@@ -346,7 +351,9 @@ impl Action {
                 } else {
                     format!(", but not {}", change.keep.join(", "))
                 };
-                format!("{} in {root} ({paths} paths){keep}", what.join(", "))
+                let of = change.only_of.as_ref();
+                let of = of.map_or_else(String::new, |of| format!(", only what is {of}'s"));
+                format!("{} in {root} ({paths} paths){keep}{of}", what.join(", "))
             }
             Self::Trash { was, path } => format!("move {path} ({}) to the trash", was.size()),
             Self::PutBack(action) => action.summary(),
@@ -404,6 +411,16 @@ impl Action {
         }
         faults
     }
+}
+
+/// Whether the file at `path` has exactly this content.
+async fn holds(hdfs: &Hdfs, path: &str, content: &str) -> Result<bool, Failure> {
+    let length = content.len() as u64;
+    let found = hdfs.stat(path).await?;
+    if found.is_none_or(|found| found.is_dir || found.len != length) {
+        return Ok(false);
+    }
+    Ok(hdfs.read_all(path, length).await? == content.as_bytes())
 }
 
 /// Pending when the folder that `path` is to be made in exists, else waiting for it.

@@ -48,6 +48,7 @@ pub(super) async fn collect(
     let arguments = || find.iter().map(String::as_str);
     let path = format!("{folder}/{file}");
 
+    let before = fingerprints(fleet, host, was, leave_out, cx).await?;
     let (sink, mut from_host) = mpsc::channel::<Bytes>(4);
     let (to_hdfs, source) = mpsc::channel::<io::Result<Ahead>>(AHEAD);
     let stream = command(script, arguments());
@@ -114,16 +115,14 @@ pub(super) async fn collect(
             "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
         )));
     }
-    let mut places = Vec::new();
-    for path in was.paths() {
-        let home = was.folders().contains(&path);
-        if let Some(fingerprint) = fingerprint(fleet, host, path, home, leave_out, cx).await? {
-            places.push(Place {
-                path: path.to_owned(),
-                home,
-                fingerprint,
-            });
-        }
+    let places = fingerprints(fleet, host, was, leave_out, cx).await?;
+    let changed = before.iter().find(|place| !places.contains(place));
+    if let Some(place) = changed {
+        let why = format!(
+            "{host}: {} changed while it was archived: somebody is writing",
+            place.path
+        );
+        return Err(Failure::drifted(why));
     }
     let proof = Proof {
         file,
@@ -145,6 +144,28 @@ pub(super) async fn collect(
         "sha256": proof.sha256,
         "entries": entries,
     }))
+}
+
+/// What each of the places is like now.
+async fn fingerprints(
+    fleet: &Fleet,
+    host: &HostName,
+    was: &Kept,
+    leave_out: &[String],
+    cx: &Cx,
+) -> Result<Vec<Place>, Failure> {
+    let mut places = Vec::new();
+    for path in was.paths() {
+        let home = was.folders().contains(&path);
+        if let Some(fingerprint) = fingerprint(fleet, host, path, home, leave_out, cx).await? {
+            places.push(Place {
+                path: path.to_owned(),
+                home,
+                fingerprint,
+            });
+        }
+    }
+    Ok(places)
 }
 
 async fn count(fleet: &Fleet, host: &HostName, find: &[String], cx: &Cx) -> Result<u64, Failure> {

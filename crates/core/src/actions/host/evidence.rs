@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Content;
 use super::places::{Kept, Places};
 use crate::actions::World;
-use crate::actions::restore::host::Place;
-use crate::engine::{Failure, State};
+use crate::actions::restore::host::{Place, fingerprint};
+use crate::engine::{Cx, Failure, State};
+use crate::services::fleet::{Fleet, HostName};
 
 /// What `HOST.json` in the archive says: the tarball beside it is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,29 @@ pub struct Proof {
     /// Names at the top of a home that were left out.
     #[serde(default)]
     pub leave_out: Vec<String>,
+}
+
+impl Proof {
+    /// Refuses to go on unless each place that is still there is, entry for entry, what was
+    /// collected: the totals and the newest change of a home, which a step is planned on, miss an
+    /// overwrite beside a file from the future.
+    pub(super) async fn check_places(
+        &self,
+        fleet: &Fleet,
+        host: &HostName,
+        cx: &Cx,
+    ) -> Result<(), Failure> {
+        for path in self.was.paths() {
+            let place = self.places.iter().find(|place| place.path == path);
+            let home = self.was.folders().contains(&path);
+            let now = fingerprint(fleet, host, path, home, &self.leave_out, cx).await?;
+            if now.is_some() && now.as_ref() != place.map(|place| &place.fingerprint) {
+                let why = format!("{host}: {path} is not what was collected of it");
+                return Err(Failure::drifted(why));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether the places are what was planned on.
@@ -110,7 +134,7 @@ pub async fn proof(world: &World, path: &str) -> Result<Option<Proof>, Failure> 
 
 /// Refuses to go on unless the proof is about exactly these places, and what it vouches for
 /// still has its length.
-pub(super) async fn check_proof(world: &World, path: &str, was: &Kept) -> Result<(), Failure> {
+pub(super) async fn check_proof(world: &World, path: &str, was: &Kept) -> Result<Proof, Failure> {
     let Some(proof) = proof(world, path).await? else {
         return Err(Failure::drifted(format!("the proof {path} is gone")));
     };
@@ -126,7 +150,7 @@ pub(super) async fn check_proof(world: &World, path: &str, was: &Kept) -> Result
     }
     let file = format!("{folder}/{}", proof.file);
     match world.hdfs()?.stat(&file).await? {
-        Some(status) if status.len == proof.bytes => Ok(()),
+        Some(status) if status.len == proof.bytes => Ok(proof),
         _ => Err(Failure::drifted(format!("{file} is not what {path} says"))),
     }
 }

@@ -17,6 +17,10 @@ fail() {
   exit 3
 }
 
+for tool in awk find ps; do
+  command -v "$tool" >/dev/null || fail "there is no $tool"
+done
+
 uid=$(id -u -- "$user" 2>/dev/null) || uid=
 emit uid "$uid"
 owner=$uid
@@ -53,9 +57,11 @@ for root in "${roots[@]}"; do
     "$files" "$folders" "$others" "$bytes" "$newest"
   [ "$kind" = folder ] || continue
   # A bind mount of the same file system looks like any folder to find and rm.
+  mounts=$(P=$path awk '$5 == ENVIRON["P"] || index($5, ENVIRON["P"] "/") == 1 { print $5 }' /proc/self/mountinfo) ||
+    fail "cannot tell what is mounted in $path"
   while read -r mount; do
-    emit mount "$mount"
-  done < <(P=$path awk '$5 == ENVIRON["P"] || index($5, ENVIRON["P"] "/") == 1 { print $5 }' /proc/self/mountinfo)
+    [ -z "$mount" ] || emit mount "$mount"
+  done <<<"$mounts" || fail "cannot tell what is mounted in $path"
   for name in "$@"; do
     find "$path" -mindepth 1 -maxdepth 1 -name "$name" -printf 'secret\0%p\0'
   done

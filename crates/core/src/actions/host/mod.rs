@@ -4,6 +4,8 @@
 mod collect;
 pub mod evidence;
 pub mod places;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -307,6 +309,7 @@ impl Action {
                 Ok(Value::Null)
             }
             Self::Collect {
+                user,
                 content,
                 was,
                 leave_out,
@@ -314,6 +317,11 @@ impl Action {
                 name,
                 ..
             } => {
+                world.guard.account(user)?;
+                for place in was.paths() {
+                    world.guard.host_path(place, user)?;
+                }
+                world.guard.left_out(leave_out)?;
                 world.guard.hdfs(folder)?;
                 let to = (folder.as_str(), name.as_str());
                 collect(world, fleet, &host, *content, was, leave_out, to, cx).await
@@ -332,7 +340,8 @@ impl Action {
                     let why = format!("{} belongs to {} ({})", home.path, home.owner, home.uid);
                     return Err(Failure::drifted(why));
                 }
-                check_proof(world, path, was).await?;
+                let proof = check_proof(world, path, was).await?;
+                proof.check_places(fleet, &host, cx).await?;
                 let mut arguments = vec![user.to_string()];
                 let mut add = |kind: &str, id: (u64, u64), path: &str| {
                     arguments.extend([
@@ -349,11 +358,8 @@ impl Action {
                     };
                     add(kind, home.id, &home.path);
                 }
-                for file in &was.archives {
+                for file in was.archives.iter().chain(&was.crontab) {
                     add("single", file.id, &file.path);
-                }
-                if let Some(file) = &was.crontab {
-                    add("crontab", file.id, &file.path);
                 }
                 let arguments = arguments.iter().map(String::as_str);
                 run(fleet, &host, include_str!("remove.sh"), arguments, cx).await?;

@@ -10,6 +10,17 @@ fail() {
   exit "$2"
 }
 same() { [ "$(stat -c '%d %i' -- "$1")" = "$2 $3" ] || fail "$1 is not what it was" 4; }
+# A bind mount of the same file system looks like any folder to rm. Whoever cannot tell whether
+# there is one removes nothing.
+unmounted() {
+  P=$1 awk '$5 == ENVIRON["P"] || index($5, ENVIRON["P"] "/") == 1 { found = 1 } END { exit (found ? 10 : 0) }' \
+    /proc/self/mountinfo
+  case $? in
+  0) ;;
+  10) fail "something is mounted in $1" 5 ;;
+  *) fail "cannot tell what is mounted in $1" 3 ;;
+  esac
+}
 while [ $# -gt 0 ]; do
   kind=$1 dev=$2 ino=$3 path=$4
   shift 4
@@ -19,24 +30,19 @@ while [ $# -gt 0 ]; do
     if [ -d "$path" ] && [ ! -L "$path" ]; then
       same "$path" "$dev" "$ino"
       [ ! -e "$tomb" ] || fail "$tomb is in the way" 4
-      if P=$path awk '$5 == ENVIRON["P"] || index($5, ENVIRON["P"] "/") == 1 { found = 1 } END { exit !found }' /proc/self/mountinfo; then
-        fail "something is mounted in $path" 5
-      fi
+      unmounted "$path"
       mv --no-target-directory -- "$path" "$tomb" || exit 3
     fi
     if [ -d "$tomb" ] && [ ! -L "$tomb" ]; then
       same "$tomb" "$dev" "$ino"
+      unmounted "$tomb"
       rm --recursive --force --one-file-system --preserve-root=all -- "$tomb" || exit 3
     fi
-    ;;
-  crontab)
-    [ -e "$path" ] || continue
-    same "$path" "$dev" "$ino"
-    crontab -u "$user" -r || exit 3
     ;;
   *)
     [ -e "$path" ] || [ -L "$path" ] || continue
     same "$path" "$dev" "$ino"
+    # A crontab too: crontab(1) knows nobody whose account is gone.
     rm --force -- "$path" || exit 3
     ;;
   esac

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::super::guard::lies_in;
+use super::super::guard::{lies_in, path_fault};
 use super::super::hdfs::Line;
 use super::super::{Artefact, World};
 use super::records::lines;
@@ -118,6 +118,10 @@ impl Attributes {
     }
 
     async fn conform(&self, hdfs: &Hdfs, line: &Line) -> Result<Became, Failure> {
+        // That it lies in a root is told by its text.
+        if let Some(fault) = path_fault(&line.path) {
+            return Err(Failure::new(fault, damaged(&self.record)));
+        }
         let Some(status) = hdfs.stat(&line.path).await? else {
             return Ok(Became::Gone(line.path.clone()));
         };

@@ -177,6 +177,8 @@ struct Entry {
     size: u64,
     mode: u32,
     uid: u64,
+    /// Whether it can do what otherwise only root can. Source: capabilities(7), "File capabilities".
+    capable: bool,
 }
 
 impl Entry {
@@ -189,6 +191,7 @@ impl Entry {
             size: 0,
             mode: header.mode()?,
             uid: 0,
+            capable: false,
         };
         let (mut sparse_name, mut size, mut uid) = (None, None, None);
         let mut rest = records;
@@ -199,6 +202,7 @@ impl Entry {
                 b"GNU.sparse.name" => sparse_name = Some(value.to_vec()),
                 b"size" => size = Some(number(value)?),
                 b"uid" => uid = Some(number(value)?),
+                b"SCHILY.xattr.security.capability" => entry.capable = true,
                 _ => {}
             }
         }
@@ -231,7 +235,7 @@ impl Entry {
         }
         match self.kind {
             EntryType::Regular | EntryType::Continuous => {
-                if self.mode & 0o4000 != 0 && self.uid < min_uid {
+                if self.capable || self.mode & 0o4000 != 0 && self.uid < min_uid {
                     return refuse("a program that acts as a system account");
                 }
             }

@@ -140,12 +140,12 @@ impl Databases {
     /// the connection.
     pub(crate) async fn take_lock(&self, target: &Place) -> Result<(), Failure> {
         let mut connection = self.connect(target).await?;
+        let what = format!("locking {target}");
+        // The connection lies idle for as long as a copy takes.
+        let session = "SET SESSION wait_timeout = 604800";
+        connection.execute(&what, session, ()).await?;
         let (taken,): (Option<u8>,) = connection
-            .row(
-                &format!("locking {target}"),
-                "SELECT GET_LOCK(?, 5)",
-                (lock_name(target),),
-            )
+            .row(&what, "SELECT GET_LOCK(?, 5)", (lock_name(target),))
             .await?;
         if taken != Some(1) {
             return Err(Failure::new(

@@ -60,18 +60,14 @@ impl DbSync {
 
     /// Takes a profile whose target may be replaced, before anything is contacted.
     pub fn new(name: &str, intent: Intent, policy: Policy) -> Result<Self, Refusal> {
-        let refuse = |what: String, hint: &str| Refusal {
-            what,
-            hint: hint.to_owned(),
-        };
         let Some(profile) = policy.profiles.get(name) else {
-            return Err(refuse(
+            return Err(Refusal::new(
                 format!("there is no profile {name}"),
                 "db-sync --list names the profiles of the configuration",
             ));
         };
         if let Some(fault) = profile.target.fault() {
-            return Err(refuse(
+            return Err(Refusal::new(
                 format!("profile {name}: {fault}"),
                 "only a database whose name says staging, and not prod, is ever replaced",
             ));
@@ -83,14 +79,14 @@ impl DbSync {
         ];
         for (other, its) in &policy.profiles {
             if written.contains(&its.source) {
-                return Err(refuse(
+                return Err(Refusal::new(
                     format!("profile {name}: profile {other} copies from {}", its.source),
                     "what is copied from is never replaced: correct source or target",
                 ));
             }
         }
         if profile.follow_up_deadline.as_secs() < 1 {
-            return Err(refuse(
+            return Err(Refusal::new(
                 format!("profile {name}: follow_up_deadline is below a second"),
                 "write it like 10m",
             ));
@@ -216,7 +212,7 @@ impl Procedure for DbSync {
         world.databases.take_lock(&self.chosen()?.1.target).await
     }
 
-    async fn unlock(&self, world: &World) -> Result<(), Failure> {
+    async fn unlock(&self, world: &World, _: &str, _: &str) -> Result<(), Failure> {
         world.databases.unlock().await;
         Ok(())
     }

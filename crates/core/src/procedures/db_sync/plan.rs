@@ -129,12 +129,7 @@ impl Base<'_> {
         let mut refusals = self.never();
         let staying = found.target.obstacles.iter().filter(|one| one.stays());
         refusals.extend(in_the_way(&found.target, staying));
-        let mut refuse = |what: String, hint: &str| {
-            refusals.push(Refusal {
-                what,
-                hint: hint.to_owned(),
-            });
-        };
+        let mut refuse = |what: String, hint: &str| refusals.push(Refusal::new(what, hint));
         if matches!(&*found.previous.fingerprint, "empty" | "half copy") {
             refuse(
                 format!("{} holds nothing to put back", found.previous.place),

@@ -13,12 +13,7 @@ impl Base<'_> {
         let (found, profile) = (self.found, self.profile);
         let (source, target) = (&profile.source, &profile.target);
         let mut refusals = Vec::new();
-        let mut refuse = |what: String, hint: &str| {
-            refusals.push(Refusal {
-                what,
-                hint: hint.to_owned(),
-            });
-        };
+        let mut refuse = |what: String, hint: &str| refusals.push(Refusal::new(what, hint));
         if let Some(fault) = target.fault() {
             refuse(fault, "only a database whose name says staging is replaced");
         }
@@ -75,12 +70,7 @@ impl Base<'_> {
         for side in [&found.source, &found.target] {
             refusals.extend(in_the_way(side, side.obstacles.iter()));
         }
-        let mut refuse = |what: String, hint: &str| {
-            refusals.push(Refusal {
-                what,
-                hint: hint.to_owned(),
-            });
-        };
+        let mut refuse = |what: String, hint: &str| refusals.push(Refusal::new(what, hint));
         if !found.source.objects.iter().any(|one| !is_mark(&one.name)) {
             refuse(
                 format!("{} holds nothing", found.source.place),

@@ -161,17 +161,13 @@ impl Live {
                 .push(gap("allowlist", "the checkout's was not read"));
             return;
         };
-        let refuse = |what: String, hint: &str| Refusal {
-            what,
-            hint: hint.to_owned(),
-        };
         let folder = &policy.allowlist.folder;
         let (Some(bytes), [_]) = (&there.bytes, there.visible.as_slice()) else {
             let seen = match there.visible.as_slice() {
                 [] => "nothing".to_owned(),
                 names => names.join(", "),
             };
-            self.drifts.push(refuse(
+            self.drifts.push(Refusal::new(
                 format!("{folder} must hold allowlist.tsv alone, and holds {seen}"),
                 "every visible file there is read as rows: find out whose they are, move them away",
             ));
@@ -180,7 +176,7 @@ impl Live {
         let lost = only_there(bytes, file);
         if !lost.is_empty() {
             let rows = lost.join("; ");
-            self.drifts.push(refuse(
+            self.drifts.push(Refusal::new(
                 format!("{} holds rows that the checkout lacks: {rows}", there.path),
                 "fetch and rebase the checkout, or add these rows to it; nothing is overwritten",
             ));

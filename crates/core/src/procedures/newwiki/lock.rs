@@ -23,6 +23,13 @@ struct Lock {
 }
 
 impl Lock {
+    fn of(holder: &str, plan: &str) -> Self {
+        Self {
+            holder: holder.to_owned(),
+            plan: plan.to_owned(),
+        }
+    }
+
     fn text(&self) -> Result<String, Failure> {
         serde_json::to_string(self).map_err(|error| Failure::new(error, None))
     }
@@ -63,10 +70,7 @@ pub(super) async fn lock(
     holder: &str,
     plan: &str,
 ) -> Result<(), Failure> {
-    let lock = Lock {
-        holder: holder.to_owned(),
-        plan: plan.to_owned(),
-    };
+    let lock = Lock::of(holder, plan);
     let text = lock.text()?;
     if let Some(git) = git(request)
         && !git.create_ref(REF, &text).await?
@@ -107,15 +111,36 @@ async fn given_back(git: Option<Git>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Gives back what is still this holder's and plan's: somebody may have taken the run for dead.
 pub(super) async fn unlock(
     request: &Request,
     policy: &Policy,
     world: &World,
+    holder: &str,
+    plan: &str,
 ) -> Result<(), Failure> {
+    let lock = Lock::of(holder, plan);
     let there = match hdfs(request, world) {
-        Some(hdfs) => hdfs.delete(&file(policy), false).await.map(drop),
+        Some(hdfs) => out_of_hdfs(hdfs, policy, &lock).await,
         None => Ok(()),
     };
-    given_back(git(request)).await?;
-    Ok(there?)
+    if let Some(git) = git(request) {
+        let found = git.read_ref(REF).await?.unwrap_or_default();
+        if lock.is("", &found, "").is_ok() {
+            git.delete_ref(REF).await?;
+        }
+    }
+    there
+}
+
+async fn out_of_hdfs(hdfs: &Hdfs, policy: &Policy, lock: &Lock) -> Result<(), Failure> {
+    let path = file(policy);
+    let found = match hdfs.read_all(&path, LONGEST).await {
+        Err(Error::NotFound { .. }) => return Ok(()),
+        found => found?,
+    };
+    if lock.is(&path, &String::from_utf8_lossy(&found), "").is_ok() {
+        hdfs.delete(&path, false).await?;
+    }
+    Ok(())
 }

@@ -153,12 +153,7 @@ impl Newwiki {
         once(&mut request.projects);
         once(&mut request.drop);
         once(&mut request.drop_projects);
-        let refuse = |what: String, hint: &str| {
-            Err(Refusal {
-                what,
-                hint: hint.to_owned(),
-            })
-        };
+        let refuse = |what: String, hint: &str| Err(Refusal::new(what, hint));
         if let Some(fault) = policy.faults().into_iter().next() {
             return refuse(
                 format!("the configuration's section [newwiki]: {fault}"),
@@ -331,7 +326,7 @@ impl Procedure for Newwiki {
         lock::lock(&self.request, &self.policy, world, holder, plan).await
     }
 
-    async fn unlock(&self, world: &World) -> Result<(), Failure> {
-        lock::unlock(&self.request, &self.policy, world).await
+    async fn unlock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {
+        lock::unlock(&self.request, &self.policy, world, holder, plan).await
     }
 }

@@ -46,7 +46,7 @@ pub struct Archive {
     pub complete: bool,
     /// The data elsewhere that it records as kept.
     pub kept: Vec<String>,
-    /// How many runs have left their records in it.
+    /// The number of the last run that has left a record in it.
     pub runs: u32,
     /// Whether it can be gone on with: its records are in their place.
     pub settled: bool,

@@ -9,6 +9,7 @@ use super::elsewhere;
 use super::inventory::TableFound;
 use super::policy::Policy;
 use crate::actions::guard::{UserName, lies_in, path_fault};
+use crate::actions::{Action, hdfs};
 
 /// The version that a restore needs.
 pub(super) const FORMAT: u32 = 2;
@@ -95,6 +96,15 @@ pub(super) fn write(manifest: &Manifest) -> String {
 /// Reads the file; `None` when it is no manifest.
 pub(super) fn read(text: &[u8]) -> Option<Manifest> {
     serde_json::from_slice(text).ok()
+}
+
+/// Whether the action writes a manifest.
+pub(super) fn is_written_by(action: &Action) -> bool {
+    let Action::Hdfs(hdfs::Action::Put { to, .. }) = action else {
+        return false;
+    };
+    let name = to.settled.rsplit('/').next();
+    name.is_some_and(|name| name.starts_with("manifest"))
 }
 
 impl Manifest {

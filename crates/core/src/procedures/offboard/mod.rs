@@ -31,6 +31,7 @@ use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
 use crate::engine::render::Document;
 use crate::engine::{Cx, Failure, Pace, Plan};
+use crate::services::hdfs;
 use admins::Admins;
 use inventory::Inventory;
 use moving::TableMove;
@@ -155,7 +156,7 @@ impl Request {
     pub fn resumed(plan: &Plan<Action>) -> Result<Self, NotAUserName> {
         let user = UserName::try_from(plan.subject.clone())?;
         let from = restore::archive_of(plan);
-        let intent = if from.is_some() {
+        let intent = if restore::restores(plan) {
             Intent::Restore
         } else if plan::deletes(plan) {
             Intent::Delete
@@ -185,12 +186,7 @@ impl Offboard {
     /// Takes a request that the policy allows, before anything is contacted. `admins`: where
     /// it is known who is active; `None` when that is not configured.
     pub fn new(request: Request, policy: Policy, admins: Option<Admins>) -> Result<Self, Refusal> {
-        let refuse = |what: String, hint: &str| {
-            Err(Refusal {
-                what,
-                hint: hint.to_owned(),
-            })
-        };
+        let refuse = |what: String, hint: &str| Err(Refusal::new(what, hint));
         if let Some(fault) = policy.faults().into_iter().next() {
             return refuse(
                 format!("the configuration's section [offboard]: {fault}"),
@@ -201,6 +197,12 @@ impl Offboard {
             return refuse(
                 error.to_string(),
                 "system accounts are never offboarded; the list is offboard.system_accounts",
+            );
+        }
+        if let Some((home, held)) = policy.held_by(&request.user) {
+            return refuse(
+                format!("{home} is nobody's home: {held} is in it"),
+                "the name of a folder of homes, or of one that holds such, is no user's",
             );
         }
         if let Some(refusal) = request.places.fault()
@@ -363,18 +365,15 @@ impl Procedure for Offboard {
             return Ok(());
         };
         let path = self.lock_path();
-        let lock = Lock {
-            holder: holder.to_owned(),
-            plan: plan.to_owned(),
-        };
+        let lock = Lock::of(holder, plan);
         let text = serde_json::to_vec(&lock).map_err(|error| Failure::new(error, None))?;
         if hdfs.create_exclusive(&path, &text).await? {
             return Ok(());
         }
-        let held = hdfs.read_all(&path, 64 << 10).await?;
+        let held = hdfs.read_all(&path, Lock::LONGEST).await?;
         match serde_json::from_slice::<Lock>(&held) {
             // A run of the same plan that was killed.
-            Ok(held) if held.plan == plan && held.holder == holder => Ok(()),
+            Ok(held) if held == lock => Ok(()),
             held => {
                 let by = held.map_or_else(
                     |_| "an unreadable lock".to_owned(),
@@ -391,17 +390,39 @@ impl Procedure for Offboard {
         }
     }
 
-    async fn unlock(&self, world: &World) -> Result<(), Failure> {
-        if let Some(hdfs) = &world.hdfs {
-            hdfs.delete(&self.lock_path(), false).await?;
+    async fn unlock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {
+        let Some(hdfs) = &world.hdfs else {
+            return Ok(());
+        };
+        let path = self.lock_path();
+        let held = match hdfs.read_all(&path, Lock::LONGEST).await {
+            Err(hdfs::Error::NotFound { .. }) => return Ok(()),
+            held => held?,
+        };
+        // Somebody may have taken this run for dead: then it is another's by now.
+        let held = serde_json::from_slice::<Lock>(&held);
+        if held.is_ok_and(|held| held == Lock::of(holder, plan)) {
+            hdfs.delete(&path, false).await?;
         }
         Ok(())
     }
 }
 
 /// What a lock file says.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Lock {
     holder: String,
     plan: String,
+}
+
+impl Lock {
+    /// More than any has, in bytes.
+    const LONGEST: u64 = 64 << 10;
+
+    fn of(holder: &str, plan: &str) -> Self {
+        Self {
+            holder: holder.to_owned(),
+            plan: plan.to_owned(),
+        }
+    }
 }

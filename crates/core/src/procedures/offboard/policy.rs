@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::guard::{Guard, lies_in};
+use crate::actions::guard::{Guard, UserName, lies_in};
 use crate::engine::plan::sha256_hex;
+
+/// Accounts that are never offboarded, whatever the configuration says.
+const NEVER_OFFBOARDED: [&str; 6] = ["root", "hdfs", "hive", "yarn", "mapred", "spark"];
+/// Databases that are never dropped, likewise.
+const NEVER_DROPPED: [&str; 3] = ["default", "information_schema", "sys"];
 
 /// The `[offboard]` section: where things are, and what is safe. Its digest binds a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +37,7 @@ pub struct Policy {
     pub never_archive: Vec<String>,
     /// Databases that are never dropped; a trailing `*` stands for any rest.
     pub protected_databases: Vec<String>,
-    /// Accounts that are never offboarded.
+    /// Accounts that are never offboarded; a trailing `*` stands for any rest.
     pub system_accounts: Vec<String>,
     /// The lowest uid of a person.
     pub min_uid: u32,
@@ -90,13 +95,7 @@ impl Default for Policy {
                 "zookeeper",
                 "airflow",
                 "superset",
-                "analytics",
-                "analytics-admin",
-                "analytics-search",
-                "analytics-product",
-                "analytics-research",
-                "analytics-platform-eng",
-                "analytics-wmde",
+                "analytics*",
                 "dumpsgen",
                 "stats",
                 "systemd-network",
@@ -118,6 +117,11 @@ impl Policy {
     pub fn guard(&self) -> Guard {
         let crontabs = "/var/spool/cron/crontabs".to_owned();
         let archives = self.host_archives.clone();
+        let with = |configured: &[String], always: &[&str]| {
+            let always = always.iter().map(|&name| name.to_owned());
+            configured.iter().cloned().chain(always).collect()
+        };
+        let system = [&self.system_accounts[..], &[self.archive_owner.clone()]].concat();
         Guard {
             hdfs_roots: self.hdfs_roots.clone(),
             host_roots: self
@@ -126,11 +130,29 @@ impl Policy {
                 .cloned()
                 .chain([archives, crontabs])
                 .collect(),
-            protected_databases: self.protected_databases.clone(),
-            system_accounts: self.system_accounts.clone(),
+            protected_databases: with(&self.protected_databases, &NEVER_DROPPED),
+            system_accounts: with(&system, &NEVER_OFFBOARDED),
             min_uid: self.min_uid,
+            never_archive: self.never_archive.clone(),
             files: Vec::new(),
         }
+    }
+
+    /// The place that would be the user's home although it is, or holds, a folder that others have
+    /// things in; and that folder.
+    pub fn held_by(&self, user: &UserName) -> Option<(String, &str)> {
+        let home = |root: &String| format!("{root}/{user}");
+        let hdfs = [&self.warehouse, &self.archive]
+            .into_iter()
+            .chain(&self.hdfs_roots)
+            .map(|folder| (home(&self.homes), folder));
+        let hosts = self.host_homes.iter().flat_map(|root| {
+            let folders = self.host_homes.iter().chain([&self.host_archives]);
+            folders.map(|folder| (home(root), folder))
+        });
+        hdfs.chain(hosts)
+            .find(|(home, folder)| lies_in(folder, home))
+            .map(|(home, folder)| (home, folder.as_str()))
     }
 
     /// What is wrong with it, a line each: paths that are not absolute and normalised,
@@ -167,7 +189,9 @@ impl Policy {
                 && !text.contains(['/', '\0', '[', '?', '\\'])
         };
         for pattern in self.never_archive.iter().chain(&self.hdfs_rubbish) {
-            if !name(pattern) {
+            // What is left out is removed all the same.
+            let all = pattern.trim_matches(['*', '.']).is_empty();
+            if !name(pattern) || all {
                 faults.push(format!("{pattern:?} is not a name"));
             }
         }
@@ -175,5 +199,56 @@ impl Policy {
             faults.push("hdfs_rubbish takes names, not patterns".to_owned());
         }
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_others_places_is_nobodys_home() {
+        let policy = Policy {
+            host_homes: vec!["/home".into(), "/srv".into(), "/srv/home".into()],
+            ..Policy::default()
+        };
+        let held = |name: &str| {
+            let user = UserName::try_from(name.to_owned()).unwrap();
+            policy.held_by(&user).map(|(_, folder)| folder)
+        };
+        assert_eq!(held("elvis"), None);
+        assert_eq!(held("hiv"), None);
+        assert_eq!(held("hive"), Some("/user/hive/warehouse"));
+        assert_eq!(held("home"), Some("/srv/home"));
+    }
+
+    #[test]
+    fn no_configuration_gives_the_platforms_own_accounts_and_databases_away() {
+        let policy = Policy {
+            archive_owner: "archivist".into(),
+            system_accounts: vec!["mine".into()],
+            protected_databases: Vec::new(),
+            ..Policy::default()
+        };
+        let guard = policy.guard();
+        for account in ["mine", "archivist", "root", "hdfs", "hive"] {
+            assert!(guard.is_system(account), "{account}");
+        }
+        assert!(!guard.is_system("analytics") && !guard.is_system("elvis"));
+        assert!(guard.database("default").is_err() && guard.database("wmf").is_ok());
+    }
+
+    #[test]
+    fn what_is_left_out_of_archives_is_less_than_everything() {
+        let with = |pattern: &str| Policy {
+            never_archive: vec![pattern.into()],
+            ..Policy::default()
+        };
+        for good in [".ssh", "krb5cc_*", "*.pem"] {
+            assert_eq!(with(good).faults(), [""; 0], "{good}");
+        }
+        for bad in ["*", "**", ".*", ".", "..", "", "a/b", "-x", "[a]"] {
+            assert_eq!(with(bad).faults().len(), 1, "{bad}");
+        }
     }
 }

@@ -116,8 +116,13 @@ fn row(place: &str, what: &str, path: &str, owner: &str) -> Vec<String> {
 fn hdfs(found: &Inventory, rows: &mut Rows) {
     let Some(hdfs) = &found.hdfs else { return };
     if let Some(home) = &hdfs.home {
+        let what = if home.tree.owner == found.user.as_str() {
+            "home"
+        } else {
+            "home, somebody else's by now"
+        };
         rows.left
-            .push(tree_row("hdfs", "home", &home.tree, Some(home.newest)));
+            .push(tree_row("hdfs", what, &home.tree, Some(home.newest)));
     }
     for (path, there) in &hdfs.included {
         let what = "data elsewhere, as asked";

@@ -115,20 +115,23 @@ impl Scope {
 
     /// The world without what was not asked for, which so cannot be contacted; HDFS stays where a
     /// change needs it: archives, records and the lock are there. Refused where a place that was
-    /// chosen is not configured.
+    /// asked for is not configured, whether or not by name: what is never looked at would not be
+    /// missed.
     pub fn within(&self, intent: Intent, world: World) -> Result<World, Refusal> {
         let configured = [
             (Place::Hdfs, world.hdfs.is_some(), "hdfs"),
             (Place::Hive, world.metastore.is_some(), "metastore"),
             (Place::Hosts, world.fleet.is_some(), "fleet"),
         ];
-        let chosen = *self != Self::all();
         for (place, is_there, section) in configured {
-            if chosen && self.has(place) && !is_there {
-                return Err(Refusal {
-                    what: format!("--places: {} cannot be reached from here", place.name()),
-                    hint: format!("add a section [{section}] to the configuration"),
-                });
+            if self.has(place) && !is_there {
+                return Err(Refusal::new(
+                    format!("{} is asked for, and cannot be reached from here", place.name()),
+                    format!(
+                        "add a section [{section}] to the configuration, or say by --places what \
+                         is meant without it"
+                    ),
+                ));
             }
         }
         let target = self.has(Place::Hdfs) || intent != Intent::Look;

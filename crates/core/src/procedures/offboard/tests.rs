@@ -104,6 +104,7 @@ fn everything() -> Inventory {
                     location: "hdfs://nn/user/hive/warehouse/elvis.db".into(),
                     tables: 1,
                     schema: "hash".into(),
+                    newest: 1,
                 },
                 path: Some("/user/hive/warehouse/elvis.db".into()),
                 data: Some(Found {
@@ -173,6 +174,17 @@ fn planned(request: Request, found: &Inventory) -> Result<Plan<Action>, Unplanne
     Ok(plan)
 }
 
+/// What is refused, a line each, of the world that everything was found in once it is so.
+fn refused_when(change: impl FnOnce(&mut Inventory)) -> Vec<String> {
+    let mut found = everything();
+    change(&mut found);
+    match planned(archive(), &found) {
+        Err(Unplanned::Refused(all)) => all.into_iter().map(|one| one.what).collect(),
+        Ok(_) => Vec::new(),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
 /// Wave, lane, id and summary of every step.
 fn steps(plan: &Plan<Action>) -> String {
     use crate::engine::Act;
@@ -191,6 +203,64 @@ fn steps(plan: &Plan<Action>) -> String {
 #[test]
 fn a_whole_leaver() {
     insta::assert_snapshot!(steps(&planned(archive(), &everything()).unwrap()));
+}
+
+#[test]
+fn what_is_somebody_elses_by_now_is_not_touched() {
+    let home = refused_when(|found| {
+        let home = found.hdfs.as_mut().unwrap().home.as_mut();
+        home.unwrap().tree.owner = "azy".into();
+    });
+    assert_eq!(home, ["/user/elvis belongs to azy, not to elvis"]);
+    let folder_of = |owner: &str| {
+        refused_when(|found| {
+            let database = &mut found.hive.as_mut().unwrap().databases[0];
+            database.data.as_mut().unwrap().tree.owner = owner.into();
+        })
+    };
+    let folder = "/user/hive/warehouse/elvis.db";
+    let refused = format!("database elvis: its folder {folder} belongs to azy");
+    assert_eq!(folder_of("azy"), [refused]);
+    assert_eq!(folder_of("hive"), [""; 0]);
+}
+
+/// A table's location is whatever its owner once said.
+#[test]
+fn only_the_users_files_go_with_a_table_that_is_given_away() {
+    let plan = planned(archive(), &everything()).unwrap();
+    let mut steps = plan.steps.iter();
+    let step = steps
+        .find(|step| step.id == "owner-files-shared.e")
+        .unwrap();
+    let Action::Hdfs(crate::actions::hdfs::Action::Own { change, .. }) = &step.action else {
+        panic!("{step:?}")
+    };
+    assert_eq!(change.only_of.as_deref(), Some("elvis"));
+}
+
+/// Records are found by their names, which two plans from one look share.
+#[test]
+fn a_plan_begins_with_what_no_other_plan_writes() {
+    use crate::actions::hdfs::Action::{MakeFolder, Put};
+    let first = |request: Request, now: i64| {
+        let found = Inventory {
+            now,
+            ..everything()
+        };
+        let plan = planned(request, &found).unwrap();
+        let mut steps = plan.steps.into_iter().map(|step| step.action);
+        steps.find(|action| !matches!(action, Action::Hdfs(MakeFolder { .. })))
+    };
+    let keep = || Request {
+        host_homes: Homes::Keep,
+        ..archive()
+    };
+    let (one, later, other) = (first(archive(), 1), first(archive(), 2), first(keep(), 1));
+    assert!(
+        matches!(&one, Some(Action::Hdfs(Put { to, .. })) if to.settled.ends_with("/plan.json"))
+    );
+    assert_eq!(one, first(archive(), 1));
+    assert!(one != later && one != other);
 }
 
 #[test]
@@ -321,6 +391,18 @@ fn the_new_owner_is_asked_for_only_when_it_is_needed() {
         matches!(&needs, Unplanned::Needs { flag: "--new-owner", question, .. } if question.contains("shared.e"))
     );
     assert!(planned(request, &nothing()).is_ok());
+}
+
+#[test]
+fn a_host_that_names_other_places_is_spared() {
+    let mut found = everything();
+    let places = found.hosts.get_mut("stat1008").unwrap();
+    places.kept.homes[0].path = "/mnt/elsewhere/elvis".into();
+    let plan = planned(archive(), &found).unwrap();
+    assert!(plan.steps.iter().all(|step| step.lane != "stat1008"));
+    assert!(plan.steps.iter().any(|step| step.lane == "stat1009"));
+    let why = &plan.coverage[0].why;
+    assert!(why.contains("none of offboard.host_homes"), "{why}");
 }
 
 #[test]

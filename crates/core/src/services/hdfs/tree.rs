@@ -26,12 +26,22 @@ pub struct TreeChange {
     /// Folders that others may pass through, whatever `clear_mode` says: the way to what is
     /// kept. Paths in normal form.
     pub pass: Vec<String>,
+    /// Only paths that belong to this account; everything else is none of this change's business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_of: Option<String>,
 }
 
 impl TreeChange {
     /// Whether owner, group and mode are as wished; tells nothing of ACLs.
     pub fn conforms(&self, status: &Status) -> bool {
-        self.owner_conforms(status) && status.mode == self.mode_of(&status.path, status.mode)
+        !self.concerns(status)
+            || self.owner_conforms(status) && status.mode == self.mode_of(&status.path, status.mode)
+    }
+
+    /// Whether the path is this change's business at all.
+    fn concerns(&self, status: &Status) -> bool {
+        let of = self.only_of.as_ref();
+        of.is_none_or(|of| *of == status.owner)
     }
 
     /// The mode that `path` shall have when it has `mode`.
@@ -169,7 +179,7 @@ impl Hdfs {
 
     /// Whether a path has an ACL that has to go.
     async fn strips(&self, status: &Status, change: &TreeChange) -> Result<bool, Error> {
-        if !change.strip_acls {
+        if !change.strip_acls || !change.concerns(status) {
             return Ok(false);
         }
         match self.acl(&status.path).await {
@@ -219,6 +229,12 @@ mod tests {
             pass: vec![folder.into()],
             ..clear(0o007)
         };
+        let of = |name: &str| TreeChange {
+            only_of: Some(name.into()),
+            ..owner("analytics")
+        };
+        assert!(of("azy").conforms(&status));
+        assert!(!of("elvis").conforms(&status));
         assert!(pass("/user/azy").conforms(&status));
         assert!(!pass("/user/elvis").conforms(&status));
     }

@@ -35,7 +35,7 @@ pub(super) fn owner_scan(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Me
     each.arg(format!("thrift://127.0.0.1:{port}"))
         .stdin(Stdio::null());
     let mut look = offboard(&config)?;
-    look.arg("nemo");
+    look.args(["nemo", "--places", "hive"]);
     let (mut by_us, mut by_hand) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         progress(&format!("5,000 tables: round {round} of {ROUNDS}"));

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-use super::{ROUNDS, archived, config, ended, offboard, timed};
+use super::{ROUNDS, config, ended, offboard, ran, timed};
 use crate::error::{Context, Error};
 use crate::hosts::Host;
 use crate::measure::{Measured, median};
@@ -17,7 +17,7 @@ use crate::workspace;
 pub(super) fn fanout(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
     let config = config(sandbox, "fleet", &["hdfs", "metastore"])?;
     let mut look = offboard(&config)?;
-    look.arg("nemo");
+    look.args(["nemo", "--places", "hosts"]);
     let path = workspace::checkout().join("crates/core/src/actions/host/look.sh");
     let script = std::fs::read_to_string(&path).context("read", &path)?;
     let quoted = script.replace('\'', r"'\''");
@@ -60,6 +60,16 @@ pub(super) fn fanout(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Me
 }
 
 const GIB: usize = 1 << 30;
+/// Hosts alone, whatever becomes of the rest.
+const STREAM: [&str; 7] = [
+    "--delete",
+    "--host-homes",
+    "archive",
+    "--places",
+    "hosts",
+    "--task",
+    "T123456",
+];
 
 /// `stream_1g`: a home of 1 GiB from a host into HDFS. Ours counts entries before and after,
 /// and reads back what was written; theirs is `ssh tar | zstd | hdfs dfs -put -`.
@@ -78,7 +88,7 @@ pub(super) fn stream_1g(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Mea
         by_hand.push(by_pipe(sandbox, host, &user)?);
         let step = format!("collect-{}", host.name);
         let (from, to) = (format!("START {step}"), format!("DONE {step}"));
-        by_us.push(archived(sandbox, &config, &user, &from, &to)?.1);
+        by_us.push(ran(sandbox, &config, &user, &STREAM, &from, &to)?.1);
     }
     Ok(Measured::new("stream_1g", median(by_us), median(by_hand)))
 }

@@ -32,7 +32,7 @@ pub(super) fn report_100k(sandbox: &Sandbox, progress: Progress<'_>) -> Result<M
         progress(&format!("the report: round {round} of {ROUNDS}"));
         let mut command = offboard(&config)?;
         command
-            .arg(user)
+            .args([user, "--places", "hdfs,hive"])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let begun = Instant::now();

@@ -120,6 +120,25 @@ fn long_names_are_those_of_the_extended_header() {
 }
 
 #[test]
+fn no_file_can_do_more_than_its_owner() {
+    let with = |attribute: &str| {
+        let mut builder = Builder::new(Vec::new());
+        let key = format!("SCHILY.xattr.{attribute}");
+        builder
+            .append_pax_extensions([(key.as_str(), b"x".as_slice())])
+            .unwrap();
+        let mut tarball = builder.into_inner().unwrap();
+        tarball.truncate(tarball.len() - 2 * BLOCK);
+        let name = b"home/elvis/ping";
+        tarball.extend(one(EntryType::Regular, name, b"", 0o755, 2001, b""));
+        filtered(&ended(tarball))
+    };
+    assert_eq!(with("user.comment").unwrap().0, 1);
+    let refused = with("security.capability").unwrap_err().to_string();
+    assert!(refused.contains("home/elvis/ping"), "{refused}");
+}
+
+#[test]
 fn records_of_an_extended_header_may_hold_newlines() {
     let mut rest: &[u8] = b"12 path=a\nb\n8 k==\n\n\n";
     let mut next = || next_record(&mut rest).unwrap();

@@ -148,6 +148,7 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
     }
     for status in hdfs.list(&records).await? {
         let name = status.path.rsplit('/').next().unwrap_or_default();
+        archive.runs = archive.runs.max(run_of(name));
         if name == "complete.json" {
             archive.complete = true;
         } else if name == "manifest.json" || name.starts_with("manifest-") {
@@ -156,7 +157,6 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
             let manifest = manifest::read(&text).unwrap_or_default();
             archive.deletion |= !manifest.deleted.is_empty();
             archive.kept.extend(manifest.kept);
-            archive.runs += 1;
         } else if name.starts_with("closed") {
             let text = hdfs.read_all(&status.path, manifest::LARGEST).await?;
             // One that cannot be read proves nothing.
@@ -166,6 +166,13 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
     }
     archive.complete |= archive.closed.covers(&Scope::all());
     Ok(Some(archive))
+}
+
+/// The run that left a record of this name: 2 for `hdfs-2.jsonl.zst`.
+fn run_of(name: &str) -> u32 {
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    let again = stem.rsplit_once('-').map(|(_, again)| again.parse());
+    again.and_then(Result::ok).unwrap_or(1)
 }
 
 /// What a run of only some places leaves at its end.
@@ -206,6 +213,19 @@ mod tests {
             ".elvis.lock",
         ] {
             assert_eq!(stage_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn runs_by_the_names_of_their_records() {
+        for (name, run) in [
+            ("manifest.json", 1),
+            ("plan-2.json", 2),
+            ("hdfs-12.jsonl.zst", 12),
+            ("hive", 1),
+            ("x-y.json", 1),
+        ] {
+            assert_eq!(run_of(name), run, "{name}");
         }
     }
 

@@ -5,6 +5,7 @@ use crate::actions::guard::lies_in;
 use crate::actions::move_table::MoveTable;
 use crate::actions::{Artefact, hdfs, hive};
 use crate::engine::Risk;
+use crate::engine::plan::sha256_hex;
 use crate::procedures::offboard::elsewhere;
 use crate::procedures::offboard::inventory::{
     DatabaseFound, HdfsFindings, HiveFindings, Inside, TableFound,
@@ -120,19 +121,30 @@ impl Planner<'_> {
                 roots.push(path.clone());
             }
         }
+        let databases: Vec<String> = hive.databases.iter().map(|d| d.was.name.clone()).collect();
+        let manifest = manifest::write(&self.manifest(hive, roots.clone(), databases.clone()));
+        let began = serde_json::json!({
+            "user": self.found.user,
+            "looked": self.found.now,
+            "manifest": sha256_hex(manifest.as_bytes()),
+        });
+        let put = |planner: &mut Self, name: &str, content: String, why: &str| {
+            let action = hdfs::Action::Put {
+                to: planner.artefact(&planner.numbered(name, ".json")),
+                content,
+            };
+            let id = format!("record-{name}");
+            planner.cluster(RECORD, Risk::Reversible, id, why, action);
+        };
+        // Records are known by their names: those that another plan has left here, made before
+        // this one's were there to be seen, are not taken for its own.
+        let why = "no other plan goes on from here";
+        put(self, "plan", format!("{began}\n"), why);
         if !roots.is_empty() {
             let to = self.artefact(&self.numbered("hdfs", ".jsonl.zst"));
-            let action = hdfs::Action::Record {
-                roots: roots.clone(),
-                to,
-            };
-            self.cluster(
-                RECORD,
-                Risk::Reversible,
-                "record-hdfs",
-                "makes a restore exact",
-                action,
-            );
+            let action = hdfs::Action::Record { roots, to };
+            let why = "makes a restore exact";
+            self.cluster(RECORD, Risk::Reversible, "record-hdfs", why, action);
         }
         let tables: Vec<(String, String)> = hive
             .tables
@@ -142,33 +154,17 @@ impl Planner<'_> {
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
             .collect();
-        let databases: Vec<String> = hive.databases.iter().map(|d| d.was.name.clone()).collect();
         if !databases.is_empty() || !tables.is_empty() {
             let action = hive::Action::Record {
-                databases: databases.clone(),
+                databases,
                 tables,
                 to: self.artefact(&self.numbered("hive", ".jsonl.zst")),
             };
-            self.cluster(
-                RECORD,
-                Risk::Reversible,
-                "record-hive",
-                "makes a restore exact",
-                action,
-            );
+            let why = "makes a restore exact";
+            self.cluster(RECORD, Risk::Reversible, "record-hive", why, action);
         }
-        let content = self.manifest(hive, roots, databases);
-        let action = hdfs::Action::Put {
-            to: self.artefact(&self.numbered("manifest", ".json")),
-            content: manifest::write(&content),
-        };
-        self.cluster(
-            RECORD,
-            Risk::Reversible,
-            "record-manifest",
-            "says what the archive is, and what was kept elsewhere",
-            action,
-        );
+        let why = "says what the archive is, and what was kept elsewhere";
+        put(self, "manifest", manifest, why);
     }
 
     /// What a restore needs to know beside the records.
@@ -397,6 +393,7 @@ impl Planner<'_> {
                 strip_acls: true,
                 keep,
                 pass,
+                only_of: None,
             },
             paths,
         };
@@ -435,8 +432,10 @@ impl Planner<'_> {
             }
             let action = hdfs::Action::Own {
                 root: root.clone(),
+                // Anybody's table may have its location anywhere: what lies there may be others'.
                 change: TreeChange {
                     owner: Some(new_owner.to_owned()),
+                    only_of: Some(table.was.owner.clone()),
                     ..TreeChange::default()
                 },
                 paths: data.files + data.folders,

@@ -8,6 +8,7 @@ use super::{DROP, Planner};
 use crate::actions::delete::Delete;
 use crate::actions::guard::lies_in;
 use crate::actions::hdfs::Tree;
+use crate::actions::host::Content;
 use crate::actions::{Action, hdfs, host};
 use crate::engine::{Plan, Risk};
 use crate::procedures::Refusal;
@@ -29,10 +30,17 @@ pub(super) const WAVES: [(&str, bool); 6] = [
 pub(in super::super) fn deletes(plan: &Plan<Action>) -> bool {
     plan.steps.iter().any(|step| match &step.action {
         Action::Hdfs(hdfs::Action::Put { content, .. }) => {
-            manifest::read(content.as_bytes()).is_some_and(|one| !one.deleted.is_empty())
+            manifest::is_written_by(&step.action)
+                && manifest::read(content.as_bytes()).is_some_and(|one| !one.deleted.is_empty())
         }
         _ => false,
     })
+}
+
+/// Whether the action keeps no more than a listing.
+fn lists(action: &Action) -> bool {
+    let listing = Content::Listing;
+    matches!(action, Action::Host(host::Action::Collect { content, .. }) if *content == listing)
 }
 
 /// Hosts have no trash: what goes there was read by somebody as a plan, and somebody has
@@ -41,7 +49,9 @@ pub(in super::super) fn unfit(plan: &Plan<Action>, reviewed: bool) -> Option<Ref
     let removes = |action: &Action| matches!(action, Action::Host(host::Action::Remove { .. }));
     let hosts = plan.steps.iter().filter(|step| removes(&step.action));
     let hosts: Vec<&str> = hosts.map(|step| step.lane.as_str()).collect();
-    if !deletes(plan) || hosts.is_empty() || (reviewed && plan.task.is_some()) {
+    // An archive may be told to keep no more of homes than a deletion does.
+    let for_good = deletes(plan) || plan.steps.iter().any(|step| lists(&step.action));
+    if !for_good || hosts.is_empty() || (reviewed && plan.task.is_some()) {
         return None;
     }
     let (wants, hint) = if reviewed {

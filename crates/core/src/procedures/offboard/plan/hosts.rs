@@ -19,6 +19,14 @@ impl Planner<'_> {
                 "the removal of {tomb} was cut short; finish it with that run's plan"
             ));
         }
+        // A folder of homes may be a link to another.
+        let (guard, user) = (self.policy.guard(), &self.found.user);
+        let allowed = |path: &&str| guard.host_path(path, user).is_ok();
+        if let Some(path) = places.kept.paths().into_iter().find(|path| !allowed(path)) {
+            return Some(format!(
+                "{path} is in none of offboard.host_homes; add its folder, if that is meant"
+            ));
+        }
         let home = places.kept.foreign(&self.found.user, self.policy.min_uid)?;
         Some(format!(
             "{} belongs to {} ({}); find out why, then chown it",

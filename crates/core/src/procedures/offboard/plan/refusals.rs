@@ -17,12 +17,7 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
     let user = &found.user;
     let deletes = request.intent == Intent::Delete;
     let mut all = Vec::new();
-    let mut refuse = |what: String, hint: &str| {
-        all.push(Refusal {
-            what,
-            hint: hint.to_owned(),
-        });
-    };
+    let mut refuse = |what: String, hint: &str| all.push(Refusal::new(what, hint));
     if !request.even_if_active {
         const HINT: &str = "wait until the account is closed, or say --even-if-active";
         if found.account == Account::Present {
@@ -62,6 +57,18 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             refuse(
                 format!("there is no folder {}", policy.archive),
                 "make it: hdfs dfs -mkdir -p, or set offboard.archive to the one that is meant",
+            );
+        }
+        if let Some(home) = hdfs.home.as_ref().map(|home| &home.tree)
+            && home.owner != user.as_str()
+        {
+            let (path, owner) = (&home.path, &home.owner);
+            refuse(
+                format!("{path} belongs to {owner}, not to {user}"),
+                &format!(
+                    "ask {owner}; where it is {user}'s after all: hdfs dfs -chown {user} {path}; \
+                     else rename it"
+                ),
             );
         }
         for path in &hdfs.snapshottable {
@@ -245,6 +252,20 @@ fn database_refusals(
         refuse(
             format!("database {name}: {why}"),
             "give it a folder of its own first",
+        );
+    }
+    // The metastore, or Hive, may have made the folder as itself.
+    if let Some(data) = database.data.as_ref().map(|data| &data.tree)
+        && data.owner != user
+        && !guard.is_system(&data.owner)
+    {
+        let (path, owner) = (&data.path, &data.owner);
+        refuse(
+            format!("database {name}: its folder {path} belongs to {owner}"),
+            &format!(
+                "ask {owner}; where it is {user}'s after all: hdfs dfs -chown {user} {path}; else \
+                 give the database a folder of its own"
+            ),
         );
     }
 }

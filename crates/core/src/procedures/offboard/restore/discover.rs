@@ -110,14 +110,11 @@ impl Look<'_> {
         if source.faults.is_empty() && places.has(Place::Hdfs) {
             self.moves(hdfs, &mut source).await?;
             self.trash(hdfs, &mut source).await?;
-            match &self.world.metastore {
-                Some(metastore) => {
-                    let hive = self.hive(hdfs, metastore, &mut source).await;
-                    if let Err(failure) = hive {
-                        gaps.push(gap("hive", Some("cluster"), &failure));
-                    }
+            if let Some(metastore) = &self.world.metastore {
+                let hive = self.hive(hdfs, metastore, &mut source).await;
+                if let Err(failure) = hive {
+                    gaps.push(gap("hive", Some("cluster"), &failure));
                 }
-                None => source.notes.push("no metastore is configured".to_owned()),
             }
         }
         if source.faults.is_empty() && places.has(Place::Hosts) {

@@ -15,12 +15,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::manifest::Manifest;
-use crate::actions::Action;
+use super::look;
+use super::manifest::{self, Manifest};
 use crate::actions::hdfs::Tree;
 use crate::actions::hive::TableEvidence;
 use crate::actions::restore::database::CreateDatabase;
 use crate::actions::restore::host::Restore;
+use crate::actions::{Action, hdfs, hive, host};
 use crate::engine::Plan;
 
 pub(super) use discover::discover;
@@ -167,9 +168,52 @@ impl Source {
     }
 }
 
-/// The name of the archive that a plan restores; `None` for a plan of something else.
+/// Whether the plan restores: it has a step that only a restore has, or changes tables without the
+/// manifest that an archive would write first.
+pub(super) fn restores(plan: &Plan<Action>) -> bool {
+    let of_a_restore = |action: &Action| match action {
+        Action::Hdfs(action) => matches!(
+            action,
+            hdfs::Action::PutBack(_)
+                | hdfs::Action::Attributes(_)
+                | hdfs::Action::SetAside(_)
+                | hdfs::Action::GiveUp(_)
+        ),
+        Action::Hive(hive::Action::CreateDatabase(_)) => true,
+        Action::Host(action) => {
+            matches!(action, host::Action::Restore(_) | host::Action::Linger(_))
+        }
+        _ => false,
+    };
+    let of_both = |action: &Action| {
+        matches!(
+            action,
+            Action::Hive(hive::Action::ChangeOwner { .. } | hive::Action::Relocate { .. })
+        )
+    };
+    let any = |test: &dyn Fn(&Action) -> bool| plan.steps.iter().any(|step| test(&step.action));
+    any(&of_a_restore) || any(&of_both) && !any(&manifest::is_written_by)
+}
+
+/// The name of the archive that a plan restores, by where its steps find the records; `None` where
+/// none of them needs any.
 pub(super) fn archive_of(plan: &Plan<Action>) -> Option<String> {
-    let archive = plan.title.strip_prefix(plan::TITLE)?;
-    let (path, _) = archive.split_once(": ")?;
-    Some(path.rsplit('/').next().unwrap_or_default().to_owned())
+    plan.steps.iter().find_map(|step| {
+        let path = match &step.action {
+            Action::Hdfs(hdfs::Action::SetAside(action)) => &action.records.settled,
+            Action::Hdfs(hdfs::Action::Attributes(action)) => &action.record.settled,
+            Action::Hdfs(hdfs::Action::GiveUp(action)) => &action.folder.settled,
+            Action::Hive(hive::Action::CreateDatabase(action)) => &action.record.settled,
+            Action::Host(host::Action::Restore(action)) => &action.file.settled,
+            _ => return None,
+        };
+        let mut names = path.split('/').rev();
+        let folder = names.find_map(look::restored_from);
+        let around = || {
+            path.split_once("/.opsweek")
+                .map_or(path.as_str(), |(archive, _)| archive)
+        };
+        let name = folder.or_else(|| around().rsplit('/').next());
+        name.map(str::to_owned)
+    })
 }

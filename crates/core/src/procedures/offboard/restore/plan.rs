@@ -21,9 +21,6 @@ use crate::engine::plan::FORMAT;
 use crate::engine::{Gap, Plan, Risk, Wave};
 use crate::procedures::{Heading, Refusal, Unplanned};
 
-/// What the titles of these plans begin with; the archive's path follows.
-pub(super) const TITLE: &str = "restore from ";
-
 /// The waves' indices.
 const ASIDE: usize = 0;
 const BACK: usize = 1;
@@ -74,7 +71,7 @@ pub(in super::super) fn plan(
         version: heading.version.clone(),
         subject: inventory.user.to_string(),
         title: format!(
-            "{TITLE}{}: {} steps, {hosts} hosts",
+            "restore from {}: {} steps, {hosts} hosts",
             archive.unwrap_or_default(),
             planner.steps.0.len()
         ),
@@ -105,12 +102,7 @@ pub(in super::super) fn plan(
 fn refusals(policy: &Policy, inventory: &Inventory, found: &Findings) -> Vec<Refusal> {
     let user = &inventory.user;
     let mut all = Vec::new();
-    let mut refuse = |what: String, hint: &str| {
-        all.push(Refusal {
-            what,
-            hint: hint.to_owned(),
-        });
-    };
+    let mut refuse = |what: String, hint: &str| all.push(Refusal::new(what, hint));
     if !found.seen && inventory.gaps.is_empty() {
         refuse(
             "there is no HDFS to restore from".to_owned(),
@@ -210,6 +202,11 @@ impl Planner<'_> {
             self.host(name, back);
         }
         for (_, manifest) in &source.runs {
+            for (table, to) in &manifest.moved_tables {
+                self.notes.push(format!(
+                    "{table} was moved to the database {to}, and stays there: it is its owner's"
+                ));
+            }
             for (name, secrets) in &manifest.left_out {
                 let secrets = secrets.join(", ");
                 self.notes

@@ -1,6 +1,6 @@
 //! The restore's planner as tables, and what it makes of records that come from elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -312,11 +312,24 @@ fn a_spared_or_unseen_host_keeps_the_records() {
 fn a_plan_says_which_archive_it_restores() {
     let plan = planned(&inventory(found(source()))).unwrap();
     assert_eq!(archive_of(&plan), Some("elvis".into()));
-    let request = Request::resumed(&plan).unwrap();
-    assert_eq!(
-        (request.intent, request.from.as_deref()),
-        (Intent::Restore, Some("elvis"))
-    );
+    let resumed = |plan: &Plan<Action>| {
+        let request = Request::resumed(plan).unwrap();
+        (request.intent, request.from)
+    };
+    assert_eq!(resumed(&plan), (Intent::Restore, Some("elvis".into())));
+    // Whatever it is called, and whatever part of it is left to do.
+    let mut named = BTreeSet::new();
+    for step in &plan.steps {
+        let part = Plan {
+            title: "archive to /wmf/data/archive/user/azy".into(),
+            steps: vec![step.clone()],
+            ..plan.clone()
+        };
+        let (intent, from) = resumed(&part);
+        assert_eq!(intent, Intent::Restore, "{}", step.id);
+        named.extend(from);
+    }
+    assert_eq!(named, BTreeSet::from(["elvis".into()]));
 }
 
 /// Each rule alone refuses, and says why.

@@ -94,6 +94,12 @@ fn hosts_want_a_reviewed_plan_and_a_task() {
         unfit(&planned(archive(), &everything()).unwrap(), false),
         None
     );
+    let listed = Request {
+        host_homes: Homes::Delete,
+        ..archive()
+    };
+    let listed = planned(listed, &everything()).unwrap();
+    assert!(unfit(&listed, false).unwrap().contains("a reviewed plan"));
 }
 
 #[test]

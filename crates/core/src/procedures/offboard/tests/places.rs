@@ -146,10 +146,10 @@ fn a_place_that_is_chosen_must_be_configured() {
                 .contains(&format!("[{section}]"))
         );
     }
-    let offboard = Offboard::new(archive(), Policy::default(), None).unwrap();
-    assert!(
-        offboard
-            .within(World::local(Policy::default().guard()))
-            .is_ok()
-    );
+    // All are asked for where none is named.
+    for request in [archive(), Request::look(user("elvis"))] {
+        let offboard = Offboard::new(request, Policy::default(), None).unwrap();
+        let refused = offboard.within(World::local(Policy::default().guard()));
+        assert!(refused.err().unwrap().what.starts_with("hdfs is asked for"));
+    }
 }

@@ -36,15 +36,15 @@ fn refused(folder: &str, what: Limit, room: u64) -> Vec<String> {
 
 #[test]
 fn an_archive_that_breaks_a_quota_is_refused_with_all_numbers() {
-    // Three folders of records, three records, complete.json, and two files for each of two hosts.
-    let need = 200 + 3 + 3 + 1 + 4;
+    // Three folders of records, four records, complete.json, and two files for each of two hosts.
+    let need = 200 + 3 + 4 + 1 + 4;
     let folder = "/wmf/data/archive";
     assert_eq!(refused(folder, Limit::Names, need), Vec::<String>::new());
     assert_eq!(
         refused(folder, Limit::Names, need - 1),
         [
-            "/wmf/data/archive has a quota of 710 names, uses 500 names and would need 211 names more; \
-          make room there, or raise it: hdfs dfsadmin -setQuota 711 /wmf/data/archive"
+            "/wmf/data/archive has a quota of 711 names, uses 500 names and would need 212 names more; \
+          make room there, or raise it: hdfs dfsadmin -setQuota 712 /wmf/data/archive"
         ]
     );
     assert_eq!(refused(folder, Limit::Space, 2 << 20), Vec::<String>::new());
