@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use opsweek_core::services::hdfs::{AclEntry, Config, Error, Existing, Hdfs, Status, TreeChange};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Names that break careless tools.
@@ -686,6 +686,39 @@ async fn what_is_read_back_is_shown() {
     assert!(whole.starts_with(&first));
     assert_eq!(written.unwrap().bytes, whole.len() as u64);
     assert_eq!(hdfs.read_all(&path, 1 << 30).await.unwrap(), whole);
+}
+
+#[tokio::test]
+async fn closed_blocks_are_read_back_while_the_rest_is_written() {
+    const BLOCK: usize = 128 << 20;
+    let hdfs = client("hdfs");
+    let path = format!("{}/a", scratch(&hdfs, "meanwhile").await);
+    let piece = Bytes::from(vec![7; 4 << 20]);
+    let most = stream::iter(vec![piece; 48]);
+    // The rest is only there when a block has been read back.
+    let (seen, wait) = oneshot::channel();
+    let rest = stream::once(async move { wait.await.unwrap() });
+    let body = most.chain(rest).map(Ok::<_, std::io::Error>);
+    let (shown, mut read_back) = mpsc::channel::<Bytes>(1);
+    let write = hdfs.write_shown(&path, 0o400, Existing::Replace, body, Some(shown));
+    let take = async {
+        let (mut taken, mut seen) = (0, Some(seen));
+        while let Some(piece) = read_back.recv().await {
+            taken += piece.len();
+            if let Some(seen) = seen.take_if(|_| taken >= BLOCK) {
+                seen.send(Bytes::from_static(b"rest")).unwrap();
+            }
+        }
+        taken
+    };
+    let both = async { tokio::join!(write, take) };
+    let (written, taken) = tokio::time::timeout(Duration::from_mins(5), both)
+        .await
+        .expect("nothing was read back before the end");
+    let written = written.unwrap();
+    assert_eq!(taken as u64, written.bytes);
+    assert_eq!(written.bytes, (192 << 20) + 4);
+    assert_eq!(hdfs.sha256(&path).await.unwrap(), written);
 }
 
 #[tokio::test]
