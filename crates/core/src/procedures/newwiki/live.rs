@@ -187,7 +187,7 @@ impl Live {
         let (held, now) = (allowlist::lint(bytes), allowlist::lint(after));
         let twice = brought(&held, &now);
         if let Some(twice) = twice.iter().find(|one| one.kind == Kind::Duplicate) {
-            self.refusals.push(refuse(
+            self.refusals.push(Refusal::new(
                 format!("{} would count views twice: {twice}", there.path),
                 "--fix-lint takes the second row out of the checkout's file first",
             ));
