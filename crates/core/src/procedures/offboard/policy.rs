@@ -121,7 +121,11 @@ impl Policy {
             let always = always.iter().map(|&name| name.to_owned());
             configured.iter().cloned().chain(always).collect()
         };
-        let system = [&self.system_accounts[..], &[self.archive_owner.clone()]].concat();
+        let system = [
+            &self.system_accounts[..],
+            std::slice::from_ref(&self.archive_owner),
+        ]
+        .concat();
         Guard {
             hdfs_roots: self.hdfs_roots.clone(),
             host_roots: self

@@ -409,7 +409,7 @@ impl Link {
 }
 
 /// AES-GCM first, which processors have instructions for, and then as libssh2 has them: it likes
-/// ChaCha20 best, in plain C of its own.
+/// `ChaCha20` best, in plain C of its own.
 fn ciphers(supported: &[&str]) -> String {
     let (mut first, rest): (Vec<&str>, Vec<&str>) =
         supported.iter().partition(|name| name.contains("-gcm@"));
