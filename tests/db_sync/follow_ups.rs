@@ -5,22 +5,12 @@ use std::process::Stdio;
 
 use super::command;
 use super::own::{NEW, Own};
-use crate::support::{Ran, sandbox, scratch};
+use crate::support::{Ran, scratch};
 
 /// The command that a run which did not do all says to go on with.
 fn going_on(ran: &Ran) -> String {
     let (_, rest) = ran.stderr.split_once("go on with db-sync --plan ").unwrap();
     rest.split_once(" --yes").unwrap().0.to_owned()
-}
-
-/// All that the journals about that subject say.
-fn journals(subject: &str) -> String {
-    let entries = std::fs::read_dir(sandbox().dir().join("state/journal")).unwrap();
-    let texts = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_str().unwrap().contains(&format!("-{subject}-")))
-        .map(|path| std::fs::read_to_string(path).unwrap());
-    texts.collect()
 }
 
 #[test]
@@ -57,7 +47,7 @@ fn a_failing_follow_up_is_told_and_gone_on_with() {
     ] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
-    let journal = journals(&own.staging);
+    let journal = own.journals();
     assert!(journal.contains("the cache is down"), "{journal}");
 
     // What is left is done, and what is done is not run again.

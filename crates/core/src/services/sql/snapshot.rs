@@ -112,9 +112,6 @@ pub async fn take(
             connection.execute(&about, START, ()).await?;
         }
     }
-    for connection in &mut opened {
-        connection.execute(&about, "SAVEPOINT begun", ()).await?;
-    }
     let position = match opened.first_mut() {
         Some(connection) => position(connection).await?,
         None => return Err(Error::Cancelled { what: about }),
@@ -136,11 +133,6 @@ fn is_busy(error: &Error) -> bool {
 }
 
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-
-/// Lets go of the tables that were read since: whoever wants to alter one waits, and all who
-/// come later wait behind it, for as long as a reader has it. The moment that is seen stays.
-/// Source: `MariaDB`, "SAVEPOINT".
-pub(super) const LET_GO: &str = "ROLLBACK TO SAVEPOINT begun";
 
 /// What reading rows as they are stored needs. A reader waits for whoever writes what it has
 /// read, longer than servers usually allow.

@@ -312,8 +312,6 @@ async fn copy_pieces(shared: Arc<Shared>, mut reader: Connection, pool: Pool) {
         let done = tokio::select! {
             done = async {
                 let tally = read(&mut reader, &shared.database, (&shape, &range), &mut counted).await?;
-                let about = format!("letting go of {}", shape.table);
-                reader.execute(&about, snapshot::LET_GO, ()).await?;
                 shared.tell(&shape.table, counted.new);
                 counted.sink.finish().await?;
                 Ok(tally)
