@@ -20,6 +20,8 @@ pub(crate) enum HostHomes {
     Keep,
 }
 
+/// A flag that requires another says as well what it conflicts with: clap does not ask for one that
+/// cannot be given.
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Args {
@@ -43,19 +45,24 @@ pub(crate) struct Args {
     #[arg(long, groups = ["change", "work"])]
     pub(crate) delete: bool,
     /// Delete from HDFS for good
-    #[arg(long, requires = "delete")]
+    #[arg(long, requires = "delete", conflicts_with_all = ["archive", "restore"])]
     pub(crate) skip_trash: bool,
     /// Put everything back that an archive holds, as it was
     #[arg(long, group = "work", conflicts_with_all = ["from_file", "scan"])]
     pub(crate) restore: bool,
     /// Which archive, when there are several: elvis, elvis.20231201
-    #[arg(long, value_name = "NAME", requires = "restore")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "restore",
+        conflicts_with_all = ["archive", "delete"]
+    )]
     pub(crate) from: Option<String>,
     /// Who gets the user's tables in others' databases
     #[arg(long, value_name = "USER", requires = "change", value_parser = user)]
     pub(crate) new_owner: Option<UserName>,
     /// Point others' tables whose files are inside the user's places to the archive
-    #[arg(long, requires = "archive")]
+    #[arg(long, requires = "archive", conflicts_with_all = ["delete", "restore"])]
     pub(crate) relocate: bool,
     /// Move somebody else's table in the user's database to another database first:
     /// elvis.reports=shared. May be given several times

@@ -12,7 +12,7 @@ const LARGEST: u64 = 1 << 20;
 /// The users that the file names, each once, in its order. One line that is no name, and none
 /// is taken: who is meant is not to be guessed.
 pub(crate) fn read(path: &Path) -> Result<Vec<UserName>, CliError> {
-    let at = |what: &str| CliError::usage(format!("{}{what}", path.display()));
+    let at = |what: &str| CliError::usage(format!("--from-file {}{what}", path.display()));
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|source| at("").because(&source))?;
     file.take(LARGEST + 1)

@@ -91,6 +91,31 @@ fn names_that_cannot_be_users() {
 }
 
 #[test]
+fn flags_that_would_mean_nothing() {
+    let watched = Watched::new("flags.toml", "");
+    for flags in [
+        &["--archive", "--delete"][..],
+        &["--archive", "--skip-trash"],
+        &["--archive", "--from", "elvis"],
+        &["--delete", "--relocate"],
+        &["--delete", "--from", "elvis"],
+        &["--restore", "--relocate"],
+        &["--restore", "--skip-trash"],
+        &["--restore", "--new-owner", "azy"],
+        &["--restore", "--include", "/wmf/data/x"],
+        &["--skip-trash"],
+        &["--batch", "2"],
+        &["--archive", "--sleep", "5"],
+        &["--archive", "--batch", "0"],
+        &["--save-plan", "plan.json"],
+    ] {
+        let ran = run(&watched.config, &[&["elvis"], flags].concat());
+        assert_eq!(ran.code, Some(2), "{flags:?}: {}", ran.stderr);
+    }
+    watched.untouched();
+}
+
+#[test]
 fn an_unknown_config_key_names_its_line_and_the_likely_one() {
     let watched = Watched::new("key.toml", "[offboard]\narchve = \"/wmf/x/y\"\n");
     let ran = run(&watched.config, &["elvis"]).expect(2);

@@ -156,7 +156,11 @@ async fn archive(hdfs: &Hdfs, path: &str) -> Result<Option<Archive>, Failure> {
             // One that cannot be read has kept nothing that could be told.
             let manifest = manifest::read(&text).unwrap_or_default();
             archive.deletion |= !manifest.deleted.is_empty();
-            archive.kept.extend(manifest.kept);
+            for kept in manifest.kept {
+                if !archive.kept.contains(&kept) {
+                    archive.kept.push(kept);
+                }
+            }
         } else if name.starts_with("closed") {
             let text = hdfs.read_all(&status.path, manifest::LARGEST).await?;
             // One that cannot be read proves nothing.

@@ -111,8 +111,11 @@ impl Hive<'_> {
         found.moving = moving::look(self, &mut found.databases, &own, all, &places).await?;
         let mut elsewhere = Vec::new();
         let mut partitions = Vec::new();
+        // What was in a home that an earlier run has moved is not elsewhere.
+        let moved = format!("{}/{user}", self.policy.homes);
+        let own_places = [&places[..], &[moved]].concat();
         for (database, partitioned) in found.databases.iter().zip(&partitioned) {
-            let (outside, count) = self.elsewhere(database, partitioned, &places).await?;
+            let (outside, count) = self.elsewhere(database, partitioned, &own_places).await?;
             elsewhere.extend(outside);
             partitions.push(count);
         }

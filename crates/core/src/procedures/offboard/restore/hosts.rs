@@ -174,8 +174,10 @@ impl Look<'_> {
             let mut missing = false;
             for place in std::mem::take(&mut restore.places) {
                 if taken.contains(&place.path) {
-                    let note = format!("{}: {name} has an older {}", self.host, place.path);
-                    back.notes.push(format!("{note}: not restored"));
+                    back.notes.push(format!(
+                        "{}: {name}.tar.zst has an older {}: not restored",
+                        self.host, place.path
+                    ));
                     restore.also.push(place.path);
                     continue;
                 }

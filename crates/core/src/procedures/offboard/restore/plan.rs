@@ -213,6 +213,9 @@ impl Planner<'_> {
                     .push(format!("{name}: never archived, and gone: {secrets}"));
             }
         }
+        // Several runs of one archive may have the same to say.
+        let mut said = BTreeSet::new();
+        self.notes.retain(|note| said.insert(note.clone()));
         self.close(source);
     }
 
