@@ -1,13 +1,15 @@
 //! Connections to Redis: TCP, TLS, Unix socket, by address or by way of Sentinel.
 
+mod subscription;
 mod tls;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value, cmd};
+pub(crate) use subscription::Subscription;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -54,6 +56,12 @@ pub enum LinkError {
         /// Host and port, or path.
         address: String,
     },
+    /// More is published than can be handed out.
+    #[error("messages of Redis at {address} come faster than they can be handed out")]
+    Overrun {
+        /// Host and port, or path.
+        address: String,
+    },
     /// No sentinel named the server.
     #[error("no sentinel of {sentinels} knows the address of {name}")]
     NoMaster {
@@ -85,7 +93,7 @@ impl LinkError {
             LinkError::NoMaster { .. } => Some("check redis.sentinels and redis.sentinelName".to_owned()),
             LinkError::TlsFile { .. } => Some("it must be PEM and readable by the server's user".to_owned()),
             error if is_authentication(error) => Some("check redis.username and redis.password".to_owned()),
-            LinkError::Redis { .. } => None,
+            LinkError::Redis { .. } | LinkError::Overrun { .. } => None,
         }
     }
 
@@ -187,37 +195,6 @@ impl Link {
                 Some(connection)
             }
             _ => None,
-        }
-    }
-
-    /// A connection subscribed to a Pub/Sub channel, with the server's address.
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<(PubSub, String), LinkError> {
-        let address = self.locate().await?;
-        let name = address.to_string();
-        let failed = |source| LinkError::Redis {
-            address: name.clone(),
-            source,
-        };
-        let make = async |info: RedisConnectionInfo| {
-            let stream = self.open(&address, self.config.ssl).await?;
-            let mut connection = PubSub::new(&info, stream).await.map_err(failed)?;
-            connection.subscribe(channel).await.map_err(failed)?;
-            Ok(connection)
-        };
-        let attempt = async {
-            match make(self.credentials()).await {
-                Err(error) if is_authentication(&error) => {
-                    match self.connect_unasked(&address).await {
-                        Some(_) => make(self.without_password()).await,
-                        None => Err(error),
-                    }
-                }
-                other => other,
-            }
-        };
-        match timeout(CONNECT_TIMEOUT, attempt).await {
-            Ok(result) => result.map(|connection| (connection, name)),
-            Err(_) => Err(LinkError::Timeout { address: name }),
         }
     }
 
