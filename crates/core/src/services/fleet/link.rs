@@ -299,12 +299,6 @@ impl Link {
         session
             .method_pref(MethodType::HostKey, &record.algorithms(&supported))
             .map_err(broken)?;
-        for kind in [MethodType::CryptCs, MethodType::CryptSc] {
-            let supported = session.supported_algs(kind).map_err(broken)?;
-            session
-                .method_pref(kind, &ciphers(&supported))
-                .map_err(broken)?;
-        }
         session.set_blocking(false);
         let address = stream.address;
         let mut link = Self {
@@ -405,33 +399,5 @@ impl Link {
         if self.session.authenticated() {
             let _ = self.session.keepalive_send();
         }
-    }
-}
-
-/// AES-GCM first, which processors have instructions for, and then as libssh2 has them: it likes
-/// `ChaCha20` best, in plain C of its own.
-fn ciphers(supported: &[&str]) -> String {
-    let (mut first, rest): (Vec<&str>, Vec<&str>) =
-        supported.iter().partition(|name| name.contains("-gcm@"));
-    first.extend(rest);
-    first.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ciphers_of_processors_come_first() {
-        let session = Session::new().unwrap();
-        let supported = session.supported_algs(MethodType::CryptSc).unwrap();
-        let ours = ciphers(&supported);
-        assert!(ours.starts_with("aes256-gcm@openssh.com,aes128-gcm@openssh.com,"));
-        let sorted = |mut names: Vec<&str>| {
-            names.sort_unstable();
-            names.join(",")
-        };
-        assert_eq!(sorted(ours.split(',').collect()), sorted(supported.clone()));
-        session.method_pref(MethodType::CryptSc, &ours).unwrap();
     }
 }

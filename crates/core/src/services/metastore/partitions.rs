@@ -10,6 +10,9 @@ use super::{Error, Metastore, Partition, PartitionFolder};
 /// How many partitions are asked for by name in one call: answers stay small, and the backing
 /// database's lists short.
 const BATCH: usize = 500;
+/// A table with fewer partitions than these gives them by one call. For each call the metastore
+/// puts the table together as well, by twenty queries.
+const FEW: i16 = 100;
 
 impl Metastore {
     /// A table's partitions as a record needs them. For their folders alone there is
@@ -74,28 +77,64 @@ impl Metastore {
         let this = self.clone();
         let (database, table) = (database.to_owned(), table.to_owned());
         stream::once(async move {
-            let what = format!("partitions of {database}.{table}");
-            let key = (database.clone(), table.clone());
-            let names = this.call(what.clone(), move |client| {
-                client.get_partition_names(key.0.clone(), key.1.clone(), -1)
-            });
-            let names = this.unless_dropped(&database, &table, names.await).await?;
+            let of_few = this.few_partitions(&database, &table).await?;
+            let names = match &of_few {
+                Some(_) => Vec::new(),
+                None => this.partition_names(&database, &table).await?,
+            };
             let batches: Vec<Vec<String>> = names.chunks(BATCH).map(<[String]>::to_vec).collect();
-            Ok(stream::iter(batches).then(move |names| {
-                let (this, what) = (this.clone(), what.clone());
+            let batches = stream::iter(batches).then(move |names| {
+                let this = this.clone();
                 let (database, table) = (database.clone(), table.clone());
-                async move {
-                    let key = (database.clone(), table.clone());
-                    let found = this.call(what, move |client| {
-                        let (database, table) = key.clone();
-                        client.get_partitions_by_names(database, table, names.clone())
-                    });
-                    let found = found.await;
-                    this.unless_dropped(&database, &table, found).await
-                }
-            }))
+                async move { this.partitions_named(&database, &table, names).await }
+            });
+            Ok(stream::iter(of_few.map(Ok)).chain(batches))
         })
         .try_flatten()
+    }
+
+    /// All partitions of a table that has few; `None` for one that may have more, or when the
+    /// metastore does not answer such a question (`metastore.limit.partition.request`).
+    async fn few_partitions(
+        &self,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<Vec<wire::Partition>>, Error> {
+        let what = format!("partitions of {database}.{table}");
+        let key = (database.to_owned(), table.to_owned());
+        let found: Result<Vec<_>, Error> = self
+            .call(what, move |client| {
+                client.get_partitions(key.0.clone(), key.1.clone(), FEW)
+            })
+            .await;
+        match found {
+            Ok(found) if found.len() < FEW.unsigned_abs().into() => Ok(Some(found)),
+            Ok(_) | Err(Error::Refused { .. } | Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn partition_names(&self, database: &str, table: &str) -> Result<Vec<String>, Error> {
+        let what = format!("partitions of {database}.{table}");
+        let key = (database.to_owned(), table.to_owned());
+        let names = self.call(what, move |client| {
+            client.get_partition_names(key.0.clone(), key.1.clone(), -1)
+        });
+        self.unless_dropped(database, table, names.await).await
+    }
+
+    async fn partitions_named(
+        &self,
+        database: &str,
+        table: &str,
+        names: Vec<String>,
+    ) -> Result<Vec<wire::Partition>, Error> {
+        let what = format!("partitions of {database}.{table}");
+        let key = (database.to_owned(), table.to_owned());
+        let found = self.call(what, move |client| {
+            client.get_partitions_by_names(key.0.clone(), key.1.clone(), names.clone())
+        });
+        self.unless_dropped(database, table, found.await).await
     }
 
     /// Nothing for a table that was dropped since it was listed: what the server says then
