@@ -43,12 +43,13 @@ impl Place {
         let refinery = Refinery::make(folder).unwrap();
         let text = fs::read_to_string(sandbox.config_path()).unwrap();
         let theirs: toml::Table = text.parse().unwrap();
+        let quoted = |path: &Path| format!("{:?}", path.to_str().unwrap());
         let own = format!(
-            "state_dir = {:?}\n[newwiki]\nrefinery = {:?}\ndblists = {:?}\n\
+            "state_dir = {}\n[newwiki]\nrefinery = {}\ndblists = {}\n\
              [newwiki.allowlist]\nfolder = {TABLE:?}\nbackup_dir = {KEPT:?}\n",
-            folder.join("state"),
-            refinery.checkout(),
-            fixture("dblists"),
+            quoted(&folder.join("state")),
+            quoted(&refinery.checkout()),
+            quoted(&fixture("dblists")),
         );
         let mut own: toml::Table = own.parse().unwrap();
         own.insert("hdfs".to_owned(), theirs["hdfs"].clone());
