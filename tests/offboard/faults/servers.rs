@@ -31,17 +31,20 @@ pub(super) fn send(signal: &str, pid: &impl ToString) {
     assert!(sent.unwrap().success());
 }
 
-/// The one private sandbox, for one test at a time: `NameNode`, `DataNode` and metastore in
-/// processes of their own, two hosts.
+/// One of two private sandboxes, the one that fewer tests want, for one test at a time:
+/// `NameNode`, `DataNode` and metastore in processes of their own, two hosts. Starting servers
+/// again takes most of these tests' time, and most of that is waiting.
 pub(super) fn private() -> Arc<Mutex<Private>> {
-    static SLOT: Mutex<Weak<Mutex<Private>>> = Mutex::new(Weak::new());
-    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+    static SLOTS: Mutex<[Weak<Mutex<Private>>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let users = |slot: &(usize, &mut Weak<Mutex<Private>>)| slot.1.strong_count();
+    let (index, slot) = slots.iter_mut().enumerate().min_by_key(users).unwrap();
     slot.upgrade().unwrap_or_else(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let folder = format!("{}/faults-{index}", env!("CARGO_TARGET_TMPDIR"));
         let sandbox = Sandbox::open(&folder).unwrap();
         sandbox.down(&quiet).unwrap();
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).unwrap();
+        if sandbox.dir().exists() {
+            std::fs::remove_dir_all(sandbox.dir()).unwrap();
         }
         let made = Arc::new(Mutex::new(Private(sandbox)));
         *slot = Arc::downgrade(&made);
