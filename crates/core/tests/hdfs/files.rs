@@ -1,5 +1,7 @@
 //! Files that are written, read back and fought for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use opsweek_core::services::hdfs::{Error, Existing};
