@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::{FutureExt, TryStreamExt};
 use opsweek_core::services::metastore::{
     Backing, Config, DatabaseRecord, Error, Kind, Likeness, Metastore, PartitionRecord, TableRecord,
@@ -502,6 +504,48 @@ async fn both_ways_find_the_same_locations() {
         .await
         .unwrap();
     assert_eq!(found, []);
+}
+
+#[tokio::test]
+async fn a_table_with_many_partitions_gives_them_all() {
+    let (user, table) = ("elvismonths", "sessions");
+    let (sandbox, metastore) = seeded(user);
+    let definition = metastore.definition(user, table).await.unwrap().unwrap();
+    let record = TableRecord::decode(&definition.thrift).unwrap();
+    let few: Vec<_> = metastore
+        .partitions(user, table)
+        .try_collect()
+        .await
+        .unwrap();
+    let model = few.iter().find(|one| one.name == "year=2025/month=1");
+    let model = STANDARD.decode(&model.unwrap().thrift).unwrap();
+    let of_year = |year: usize| {
+        let mut bytes = model.clone();
+        for at in 0..bytes.len() - 3 {
+            if bytes[at..].starts_with(b"2025") {
+                bytes[at..at + 4].copy_from_slice(year.to_string().as_bytes());
+            }
+        }
+        PartitionRecord::decode(&STANDARD.encode(bytes)).unwrap()
+    };
+    let more: Vec<_> = (1000..1120).map(of_year).collect();
+    metastore.begin_partitions(&record, &more).await.unwrap();
+    metastore.end_partitions(&record, &more).await.unwrap();
+    let keys = ["year", "month"].map(str::to_owned);
+    let many: Vec<_> = metastore
+        .partition_folders(user, table, &keys)
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(many.len(), few.len() + more.len());
+    let query = format!(
+        "SELECT P.PART_NAME, S.LOCATION FROM PARTITIONS P JOIN SDS S ON S.SD_ID = P.SD_ID \
+         JOIN TBLS T ON T.TBL_ID = P.TBL_ID JOIN DBS D ON D.DB_ID = T.DB_ID \
+         WHERE D.NAME = '{user}' AND T.TBL_NAME = '{table}'"
+    );
+    let many = many.into_iter();
+    let many = many.map(|folder| vec![folder.name, folder.location.unwrap()]);
+    assert_eq!(set(many), set(sql(&sandbox, &query)));
 }
 
 #[tokio::test]

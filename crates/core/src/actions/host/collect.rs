@@ -87,12 +87,12 @@ pub(super) async fn collect(
     let (shown, read_back) = mpsc::channel::<Bytes>(16);
     let entries = tokio::task::spawn_blocking(move || entries(read_back, content));
     // The host tells what it has while HDFS is still read back.
-    let look = async {
+    let look = Box::pin(async {
         produce.await?;
         let expected = count(fleet, host, &find, cx).await?;
         let places = fingerprints(fleet, host, was, leave_out, cx).await?;
         Ok((expected, places))
-    };
+    });
     let (looked, written) = tokio::join!(
         look,
         hdfs.write_shown(
