@@ -121,7 +121,7 @@ impl Policy {
             let always = always.iter().map(|&name| name.to_owned());
             configured.iter().cloned().chain(always).collect()
         };
-        let system = [&self.system_accounts[..], &[self.archive_owner.clone()]].concat();
+        let never = [&NEVER_OFFBOARDED[..], &[self.archive_owner.as_str()]].concat();
         Guard {
             hdfs_roots: self.hdfs_roots.clone(),
             host_roots: self
@@ -131,7 +131,7 @@ impl Policy {
                 .chain([archives, crontabs])
                 .collect(),
             protected_databases: with(&self.protected_databases, &NEVER_DROPPED),
-            system_accounts: with(&system, &NEVER_OFFBOARDED),
+            system_accounts: with(&self.system_accounts, &never),
             min_uid: self.min_uid,
             never_archive: self.never_archive.clone(),
             files: Vec::new(),

@@ -126,7 +126,10 @@ impl Scope {
         for (place, is_there, section) in configured {
             if self.has(place) && !is_there {
                 return Err(Refusal::new(
-                    format!("{} is asked for, and cannot be reached from here", place.name()),
+                    format!(
+                        "{} is asked for, and cannot be reached from here",
+                        place.name()
+                    ),
                     format!(
                         "add a section [{section}] to the configuration, or say by --places what \
                          is meant without it"
