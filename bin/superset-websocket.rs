@@ -62,11 +62,13 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
     let loaded = Config::load(arguments.config.as_deref(), &environment, &flags)?;
     if arguments.check_config {
         show(&loaded.rendered, &loaded.warnings);
-        return check(&loaded.config);
     }
     check(&loaded.config)?;
     if loaded.config.has_example_secret() {
         warn_of_example_secret();
+    }
+    if arguments.check_config {
+        return Ok(());
     }
     let _log = log::start(&loaded.config.log).map_err(ServerError::Log)?;
     for warning in &loaded.warnings {

@@ -2,7 +2,7 @@
 //! own clients see it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use opsweek_sandbox::{Sandbox, SeedOptions};
@@ -61,6 +61,41 @@ impl From<Output> for Ran {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// Runs a tool and stops it at the moment, such as `started:STEP`; goes on after the fault.
+#[track_caller]
+pub(crate) fn run_paused(command: &mut Command, moment: &str, fault: impl FnOnce(&Child)) -> Ran {
+    let mut child = command
+        .env("OPSWEEK_CRASH", format!("pause:{moment}"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let is_stopped = || {
+        std::fs::read_to_string(&status)
+            .unwrap()
+            .contains("State:\tT")
+    };
+    while !is_stopped() {
+        if child.try_wait().unwrap().is_some() {
+            let ran = Ran::from(child.wait_with_output().unwrap());
+            panic!("never came to {moment}:\n{}{}", ran.stdout, ran.stderr);
+        }
+        std::thread::yield_now();
+    }
+    fault(&child);
+    send("-CONT", &child.id());
+    child.wait_with_output().unwrap().into()
+}
+
+/// Sends a signal to a process.
+pub(crate) fn send(signal: &str, pid: &impl ToString) {
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// A tool with no terminal, and nothing of this process's environment that could steer it.

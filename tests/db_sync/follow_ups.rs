@@ -1,24 +1,16 @@
 //! What is run once staging has changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use super::command;
 use super::own::{NEW, Own};
-use crate::support::{Ran, sandbox, scratch};
+use crate::support::{Ran, scratch};
 
 /// The command that a run which did not do all says to go on with.
 fn going_on(ran: &Ran) -> String {
     let (_, rest) = ran.stderr.split_once("go on with db-sync --plan ").unwrap();
     rest.split_once(" --yes").unwrap().0.to_owned()
-}
-
-/// All that the journals about that subject say.
-fn journals(subject: &str) -> String {
-    let entries = std::fs::read_dir(sandbox().dir().join("state/journal")).unwrap();
-    let texts = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_str().unwrap().contains(&format!("-{subject}-")))
-        .map(|path| std::fs::read_to_string(path).unwrap());
-    texts.collect()
 }
 
 #[test]
@@ -55,7 +47,7 @@ fn a_failing_follow_up_is_told_and_gone_on_with() {
     ] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
-    let journal = journals(&own.staging);
+    let journal = own.journals();
     assert!(journal.contains("the cache is down"), "{journal}");
 
     // What is left is done, and what is done is not run again.
@@ -67,6 +59,17 @@ fn a_failing_follow_up_is_told_and_gone_on_with() {
     std::fs::remove_file(&last).unwrap();
     own.db_sync(["--plan", &plan, "--yes"]).expect(0);
     assert!(!last.exists());
+}
+
+/// Until the processes whose numbers are in the file have ended.
+fn await_end(numbers: &Path) {
+    for number in std::fs::read_to_string(numbers).unwrap().lines() {
+        let stat = PathBuf::from(format!("/proc/{number}/stat"));
+        // Gone, or dead and not yet waited for.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[test]
@@ -85,12 +88,7 @@ fn a_follow_up_without_end_is_ended_with_its_children() {
     for told in ["did not end within 5 s", "begun"] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
-    let number = std::fs::read_to_string(&number).unwrap();
-    let stat = format!("/proc/{}/stat", number.trim());
-    // Gone, or dead and not yet waited for.
-    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-        std::thread::yield_now();
-    }
+    await_end(&number);
     // The same again, with what is left.
     let again = own.db_sync(["--plan", &going_on(&ran), "--yes"]);
     let again = again.expect(6);
@@ -99,4 +97,46 @@ fn a_follow_up_without_end_is_ended_with_its_children() {
         "{}",
         again.stdout
     );
+}
+
+#[test]
+fn a_killed_tool_takes_its_follow_up_along() {
+    let [numbers, flag] = ["orphan-numbers", "orphan-flag"].map(scratch);
+    let endless = format!(
+        "test -e {} && exit; sleep 86400 & echo $! >> {1}; echo $$ >> {1}; wait",
+        flag.display(),
+        numbers.display()
+    );
+    let own = Own::new(
+        "orphan",
+        &format!("follow_ups = [[\"sh\", \"-c\", \"{endless}\"]]"),
+    );
+    let plan = scratch("orphan.json").to_str().unwrap().to_owned();
+    own.db_sync([own.name, "--save-plan", &plan]).expect(3);
+    let mut tool = command(&own.config)
+        .args(["--plan", &plan, "--yes"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while std::fs::read_to_string(&numbers).map_or(0, |text| text.lines().count()) < 2 {
+        assert_eq!(tool.try_wait().unwrap(), None, "ended before its follow-up");
+        std::thread::yield_now();
+    }
+    tool.kill().unwrap();
+    tool.wait().unwrap();
+    await_end(&numbers);
+
+    std::fs::write(&flag, "").unwrap();
+    own.db_sync(["--plan", &plan, "--yes"]).expect(0);
+    assert_eq!(own.seen(), NEW);
+}
+
+#[test]
+fn a_follow_up_that_is_named_twice_runs_twice() {
+    let times = scratch("twice-times");
+    let append = format!("[\"sh\", \"-c\", \"echo ran >> {}\"]", times.display());
+    let own = Own::new("again", &format!("follow_ups = [{append}, {append}]"));
+    own.sync().expect(0);
+    assert_eq!(std::fs::read_to_string(&times).unwrap(), "ran\nran\n");
 }

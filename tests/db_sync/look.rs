@@ -1,6 +1,7 @@
 //! What is looked at beside the tables: who uses either database, what is open, where it is.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::own::{NEW, OLD, Own};
 use super::{command, config_from, sql};
@@ -154,7 +155,7 @@ fn open_transactions_and_free_disk_are_told() {
     );
 
     sql("metadata", "GRANT PROCESS ON *.* TO opened@localhost");
-    let (mut holder, connection) = own.holding();
+    let (mut holder, connection) = own.holding("pages");
     let ran = own.db_sync([own.name, "--dry-run"]);
     sql("metadata", &format!("KILL {connection}"));
     holder.wait().unwrap();
@@ -167,7 +168,7 @@ fn open_transactions_and_free_disk_are_told() {
 #[test]
 fn an_open_transaction_delays_the_cut_over_and_no_more() {
     let own = Own::new("waited", "");
-    let (mut holder, connection) = own.holding();
+    let (mut holder, connection) = own.holding("pages");
     let tool = command(&own.config)
         .args([own.name, "--yes"])
         .stdout(Stdio::piped())
@@ -205,4 +206,31 @@ fn an_open_transaction_delays_the_cut_over_and_no_more() {
         "{}",
         ran.stdout
     );
+}
+
+/// All who come later wait behind a rename, for the whole of its time.
+#[test]
+fn transactions_that_end_one_after_the_other_are_not_waited_for_in_one_go() {
+    let own = Own::new("queue", "");
+    let holders = ["links", "pages"].map(|table| own.holding(table));
+    let tool = command(&own.config)
+        .args([own.name, "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while own.renames() == 0 {
+        std::thread::yield_now();
+    }
+    // Each is waited for less than 2 s, and more than that together.
+    for (mut holder, connection) in holders {
+        std::thread::sleep(Duration::from_millis(1500));
+        sql("metadata", &format!("KILL {connection}"));
+        holder.wait().unwrap();
+    }
+    Ran::from(tool.wait_with_output().unwrap()).expect(0);
+    assert_eq!(own.seen(), NEW);
+    let journal = own.journals();
+    assert!(journal.contains("\"tries\":"), "{journal}");
+    assert!(!journal.contains("\"tries\":1,"), "{journal}");
 }

@@ -3,6 +3,7 @@
 
 use super::own::{NEW, OLD, Own};
 use super::sql;
+use crate::support::scratch;
 
 /// How each obstacle is put into a database and taken away, what is said of it, and the way
 /// out. `$` is the database, `OTHER` another one.
@@ -109,6 +110,62 @@ fn each_obstacle_is_refused_on_both_sides_with_its_way_out() {
     sql("metadata", &format!("DROP VIEW {}.titles", own.staging));
     own.db_sync(["restore", own.name, "--yes"]).expect(0);
     assert_eq!(own.seen(), OLD);
+}
+
+#[test]
+fn what_has_come_since_the_plan_is_a_drift() {
+    let own = Own::new("later", "");
+    let plan = scratch("later.json").to_str().unwrap().to_owned();
+    own.db_sync([own.name, "--save-plan", &plan]).expect(3);
+    let view = format!("{}.titles", own.production);
+    sql(
+        "metadata",
+        &format!(
+            "CREATE VIEW {view} AS SELECT title FROM {}.pages",
+            own.production
+        ),
+    );
+    let ran = own.db_sync(["--plan", &plan, "--yes"]).expect(4);
+    assert!(ran.stdout.contains("titles is a view"), "{}", ran.stdout);
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+    sql("metadata", &format!("DROP VIEW {view}"));
+    own.db_sync(["--plan", &plan, "--yes"]).expect(0);
+    assert_eq!(own.seen(), NEW);
+}
+
+#[test]
+fn foreign_keys_of_others_into_staging_are_refused() {
+    let own = Own::new("pointed", "");
+    let blind = own.db_sync([own.name, "--dry-run"]).expect(3);
+    let told = blind.stdout.split_whitespace().collect::<Vec<_>>();
+    assert!(
+        told.join(" ")
+            .contains("foreign keys of other databases into the target are seen only with"),
+        "{}",
+        blind.stdout
+    );
+
+    sql(
+        "metadata",
+        &format!(
+            "GRANT PROCESS ON *.* TO pointed@localhost;
+             CREATE OR REPLACE DATABASE `pointed-other`;
+             CREATE TABLE `pointed-other`.`from here` (page int,
+                 FOREIGN KEY (page) REFERENCES {}.pages (id))",
+            own.staging
+        ),
+    );
+    let said = "point into pointed:pointed_staging or pointed:pointed_staging_previous: \
+                pointed-other.from here";
+    let restored = own.db_sync(["restore", own.name, "--yes"]);
+    for ran in [own.sync(), restored] {
+        let ran = ran.expect(8);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+    sql("metadata", "DROP DATABASE `pointed-other`");
+    own.sync().expect(0);
+    assert_eq!(own.seen(), NEW);
 }
 
 #[test]

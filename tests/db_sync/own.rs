@@ -95,12 +95,12 @@ impl Own {
         sql("metadata", &format!("SHOW DATABASES LIKE '{like}\\_%'"))
     }
 
-    /// A client with an open transaction on staging's pages, which no rename gets past, and the
-    /// number of its connection.
-    pub(super) fn holding(&self) -> (Child, String) {
-        let sleeping = format!("SELECT SLEEP(86400) AS {}", self.staging);
+    /// A client with an open transaction on a table of staging's, which no rename gets past, and
+    /// the number of its connection.
+    pub(super) fn holding(&self, table: &str) -> (Child, String) {
+        let sleeping = format!("SELECT SLEEP(86400) AS {}_{table}", self.staging);
         let statements = format!(
-            "START TRANSACTION; SELECT * FROM {}.pages FOR UPDATE; {sleeping}",
+            "START TRANSACTION; SELECT * FROM {}.{table} FOR UPDATE; {sleeping}",
             self.staging
         );
         let mut client = sandbox().mariadb_command("metadata").unwrap();
@@ -115,6 +115,19 @@ impl Own {
             connection = connections(&sleeping).lines().collect();
         }
         (holder, connection)
+    }
+
+    /// All that the journals about it say.
+    pub(super) fn journals(&self) -> String {
+        let entries = std::fs::read_dir(sandbox().dir().join("state/journal")).unwrap();
+        let texts = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                let subject = format!("-{}-", self.staging);
+                path.to_str().unwrap().contains(&subject)
+            })
+            .map(|path| std::fs::read_to_string(path).unwrap());
+        texts.collect()
     }
 
     /// How many renames of staging the server is at.

@@ -66,7 +66,7 @@ fn a_killed_restore_leaves_staging_whole_and_is_gone_on_from() {
 
     // And forth again, killed while the server works on the rename.
     let plan = planned(&own, "killed-forth.json");
-    let (mut holder, connection) = own.holding();
+    let (mut holder, connection) = own.holding("pages");
     let mut tool = command(&own.config)
         .args(["--plan", &plan, "--yes"])
         .stdout(Stdio::null())

@@ -29,9 +29,8 @@ fn values_that_the_allowlist_lacks_are_told_with_their_meaning() {
     ] {
         assert!(tables.contains(meaning), "{meaning}: {tables}");
     }
-    let long = stage
-        .run(&["azywiki", "--since", "2000-01-01", "--dry-run"])
-        .expect(3);
+    // A look alone asks for no wiki.
+    let long = stage.run(&["--since", "2000-01-01"]).expect(0);
     assert!(
         long.stdout.contains("long-ago.wikipedia"),
         "{}",
@@ -76,7 +75,8 @@ fn one_connection_a_server_is_opened_for_thirty_wikis() {
         .filter_map(|name| name.strip_suffix("_p"))
         .collect();
     assert!(wikis.len() == 30 && wikis.contains(&"azywiki"), "{wikis:?}");
-    let flags = ["--dry-run", "--format", "json"];
+    let plan = stage.file("plan.json").display().to_string();
+    let flags = ["--save-plan", &plan, "--format", "json"];
     let ran = stage.run(&[&wikis[..], &flags].concat()).expect(3);
     let asked = ran.json()["inventory"]["replicas"].clone();
     for wiki in wikis {
@@ -86,6 +86,10 @@ fn one_connection_a_server_is_opened_for_thirty_wikis() {
     }
     let after = [count("prod-replica"), count("cloud")];
     assert_eq!(after, before.map(|count| count + 1));
+    // So it is when the servers of a plan are asked who they are.
+    stage.run(&["--plan", &plan, "--dry-run"]).expect(3);
+    let after = [count("prod-replica"), count("cloud")];
+    assert_eq!(after, before.map(|count| count + 2));
 }
 
 #[test]

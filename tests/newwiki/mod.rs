@@ -10,6 +10,7 @@ mod outage;
 mod pairs;
 mod relay;
 mod review;
+pub(crate) mod safe_mode;
 mod secrets;
 mod stage;
 mod sync;

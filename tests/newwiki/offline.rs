@@ -320,14 +320,7 @@ fn a_refinery_that_is_none() {
         "{}",
         ran.stderr
     );
-    // A link could point anywhere.
-    std::fs::rename(refinery.path(ALLOWLIST), refinery.path("list")).unwrap();
-    symlink(refinery.path("list"), refinery.path(ALLOWLIST)).unwrap();
-    refinery
-        .offline(&["azywiki", "--only", "allowlist", "--yes"])
-        .expect(7);
-    assert_eq!(refinery.bytes("list"), before);
-
+    assert_eq!(refinery.bytes(ALLOWLIST), before);
     refinery
         .run(&[
             "--offline",
@@ -344,6 +337,42 @@ fn a_refinery_that_is_none() {
         .run(&["--refinery", path.to_str().unwrap(), "azywiki", "--yes"])
         .expect(2);
     assert!(ran.stderr.contains("no configuration"), "{}", ran.stderr);
+}
+
+/// A file, or a folder on the way to it, that is a link could lead anywhere.
+#[test]
+fn nothing_is_edited_through_a_link() {
+    for linked in [ALLOWLIST, "static_data/pageview"] {
+        let refinery = Refinery::today();
+        let before = refinery.bytes(ALLOWLIST);
+        let plan = refinery.folder.path().join("plan.json");
+        let plan = plan.to_str().unwrap();
+        let asked = ["azywiki", "--only", "allowlist"];
+        let save = [&asked[..], &["--save-plan", plan]].concat();
+        refinery.offline(&save).expect(3);
+        let place = refinery.path(linked);
+        let elsewhere = refinery.folder.path().join("elsewhere");
+        std::fs::rename(&place, &elsewhere).unwrap();
+        symlink(&elsewhere, &place).unwrap();
+        let run = [&asked[..], &["--yes"]].concat();
+        let ran = refinery.offline(&run).expect(7);
+        for told in ["is behind a link", "hint: put the file itself there"] {
+            assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+        }
+        // And by a plan of before.
+        let ran = refinery.run(&["--plan", plan, "--yes"]).expect(7);
+        assert!(ran.stderr.contains("is behind a link"), "{}", ran.stderr);
+        assert_eq!(refinery.bytes(ALLOWLIST), before);
+        assert!(place.is_symlink());
+    }
+    // The whole checkout may be behind one.
+    let refinery = Refinery::today();
+    let link = refinery.folder.path().join("link");
+    symlink(refinery.path(""), &link).unwrap();
+    let link = link.to_str().unwrap();
+    let ran = refinery.run(&["--offline", "--refinery", link, "azywiki", "--yes"]);
+    ran.expect(0);
+    assert!(refinery.text(ALLOWLIST).contains("azy.wikipedia"));
 }
 
 #[test]

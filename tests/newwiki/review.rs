@@ -99,6 +99,10 @@ fn a_checkout_that_is_not_fit_is_refused() {
     refused("no commit-msg hook");
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
 
+    stage.git(&["config", "--unset", "user.email"]);
+    refused("who commits");
+    stage.git(&["config", "user.email", "elvis@example.org"]);
+
     // Somebody else's change is merged, and not fetched here.
     let begun = stage.git(&["rev-parse", "HEAD"]);
     stage
@@ -172,6 +176,76 @@ fn a_remote_that_is_away_stops_a_push_before_anything_is_done() {
     assert!(ran.stderr.contains("is the remote up"), "{}", ran.stderr);
     assert_eq!(stage.git(&["status", "--porcelain"]), "");
     assert_eq!(stage.git(&["branch", "--list"]), "* master");
+}
+
+#[test]
+fn a_remote_or_a_branch_that_is_not_there() {
+    let stage = Stage::new("nowhere");
+    let before = stage.state();
+    for (line, why, hint) in [
+        ("branch = \"main\"", "has no branch main", "newwiki.branch"),
+        (
+            "remote = \"gerrit\"",
+            "No such remote 'gerrit'",
+            "git remote -v",
+        ),
+    ] {
+        stage.configure_section("newwiki", &["branch", "remote"], line);
+        let ran = stage.run(&["azywiki", "--yes"]).expect(7);
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+        assert!(ran.stderr.contains(hint), "{}", ran.stderr);
+    }
+    assert_eq!(stage.state(), before);
+}
+
+#[test]
+fn a_remote_that_is_no_gerrit() {
+    let stage = Stage::new("plain");
+    stage.remote(&["config", "--unset", "receive.procReceiveRefs"]);
+    let ran = stage.run(&["azywiki", "--push", "--yes"]).expect(6);
+    for told in ["origin is no Gerrit", "hint: ", "newwiki.remote"] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    let way = "git push origin :refs/for/master";
+    assert!(ran.stdout.contains(way), "{}", ran.stdout);
+    stage.git(&["push", "--quiet", "origin", ":refs/for/master"]);
+    assert_eq!(stage.remote(&["for-each-ref", "refs/for"]), "");
+    // It is one now.
+    stage.remote(&["config", "receive.procReceiveRefs", "refs"]);
+    let plan = hinted_plan(&ran.stderr);
+    stage.run(&["--plan", &plan, "--yes"]).expect(0);
+    assert_eq!(stage.refinery.waiting().unwrap().len(), 1);
+}
+
+#[test]
+fn a_worktree_and_a_shallow_clone_are_checkouts() {
+    let stage = Stage::new("forms");
+    let of = |name: &str| stage.file(name).display().to_string();
+    let (work, shallow) = (of("work"), of("shallow"));
+    let clean = stage.git(&["status", "--porcelain", "--branch"]);
+    stage.git(&["worktree", "add", "--quiet", "-b", "work", &work]);
+    let run = |refinery: &str, what: &[&str]| {
+        let fixed = ["--refinery", refinery, "--push", "--yes"];
+        stage.run(&[&fixed, what].concat()).expect(0)
+    };
+    run(&work, &["--project", "punjabi.wikimedia"]);
+    assert_eq!(stage.refinery.merge().unwrap().len(), 1);
+    assert_eq!(stage.git(&["status", "--porcelain", "--branch"]), clean);
+
+    let url = format!("file://{}", stage.refinery.remote().display());
+    stage.git(&["clone", "--quiet", "--depth=1", &url, &shallow]);
+    let git = stage.file("shallow/.git");
+    assert!(git.join("shallow").exists());
+    let hook = stage.refinery.checkout().join(".git/hooks/commit-msg");
+    fs::create_dir_all(git.join("hooks")).unwrap();
+    fs::copy(hook, git.join("hooks/commit-msg")).unwrap();
+    for (key, value) in [("user.name", "Elvis"), ("user.email", "elvis@example.org")] {
+        stage.git(&["-C", &shallow, "config", key, value]);
+    }
+    run(&shallow, &["azywiki"]);
+    assert_eq!(stage.refinery.merge().unwrap().len(), 1);
+    let log = stage.remote(&["log", "--format=%s", "master"]);
+    assert_eq!(log.lines().count(), 3, "{log}");
 }
 
 /// The plan that a run's hint goes on with.

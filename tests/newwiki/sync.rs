@@ -2,9 +2,17 @@
 
 use std::fs;
 
+use super::review::hinted_plan;
 use super::stage::{ALLOWLIST, Stage};
+use crate::support::sandbox;
 
 const FILE: [(&str, &str); 1] = [("-rw-r--r--", "allowlist.tsv")];
+
+fn dfsadmin(arguments: &[&str]) {
+    let arguments: Vec<&str> = ["dfsadmin"].iter().chain(arguments).copied().collect();
+    let output = sandbox().hdfs(None, &arguments).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
 
 /// The folder holds the list that all may read, and nothing else, hidden or not.
 pub(super) fn is_alone(stage: &Stage) {
@@ -21,8 +29,27 @@ fn the_new_list_takes_the_old_ones_place() {
     let stage = Stage::with_hdfs("sync");
     let path = format!("{}/allowlist.tsv", stage.table());
     let old = stage.read(ALLOWLIST);
+    // Who may not write there begins nothing.
+    let configured = fs::read(stage.config()).unwrap();
+    stage.configure_section("hdfs", &["user"], "user = \"elvis\"");
+    let before = stage.state();
+    let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(1);
+    for told in ["permission denied", "hint: elvis lacks the right"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    assert_eq!(stage.state(), before);
+    fs::write(stage.config(), configured).unwrap();
+
     Stage::hdfs(&["-chmod", "600", &path]);
-    stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(0);
+    // The folder itself, the old file, and no room for the new one beside it.
+    dfsadmin(&["-setQuota", "2", &stage.table()]);
+    let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(6);
+    assert!(ran.stderr.contains("quota exceeded"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("raise the quota"), "{}", ran.stdout);
+    assert_eq!(Stage::hdfs(&["-cat", &path]), old);
+    dfsadmin(&["-clrQuota", &stage.table()]);
+    let plan = hinted_plan(&ran.stderr);
+    stage.run(&["--plan", &plan, "--yes"]).expect(0);
     let new = stage.read(ALLOWLIST);
     assert_ne!(old, new);
     assert_eq!(Stage::hdfs(&["-cat", &path]), new);

@@ -68,6 +68,9 @@ fn run(command: &mut Command, sandbox: &Sandbox) -> Result<u8, Error> {
         .unwrap_or(1))
 }
 
+/// How many tests a test program runs at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs every test of the workspace with all servers up, in `dir` or in a fresh
 /// folder, and takes the servers down again. `arguments` go to `cargo test`. Gives
 /// the exit code of the tests.
@@ -80,12 +83,16 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
     packages::browser(progress)?;
     let tests = sandbox.up(&UpOptions::default(), progress).and_then(|()| {
         progress("cargo test --workspace");
-        run(
-            cargo()
-                .args(["test", "--workspace", "--no-fail-fast"])
-                .args(arguments),
-            &sandbox,
-        )
+        let mut tests = cargo();
+        tests
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(arguments);
+        // Tests wait for servers, and for each other where these are broken, half of the time.
+        if std::env::var_os(THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            tests.env(THREADS, (2 * cores).to_string());
+        }
+        run(&mut tests, &sandbox)
     });
     sandbox.down(progress)?;
     tests

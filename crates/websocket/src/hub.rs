@@ -273,3 +273,54 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::{Config, Flags};
+    use crate::gate::Gate;
+
+    #[tokio::test]
+    async fn the_memory_of_past_sockets_is_given_back_at_the_configured_interval() {
+        let environment = BTreeMap::from([("GC_CHANNELS_INTERVAL_MS".to_owned(), "20".to_owned())]);
+        let config = Config::load(None, &environment, &Flags::default())
+            .unwrap()
+            .config;
+        let hub = Hub::new(config.sockets, Metrics::new(&config.statsd));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sockets = Vec::new();
+        for index in 0..60 {
+            let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+            let peer = listener.local_addr().unwrap().ip();
+            let routes = vec![index.to_string().into()];
+            let socket = Socket::new(stream.await.unwrap(), peer, routes, None, Gate::Open);
+            let socket = Arc::new(socket);
+            hub.register(&socket).unwrap();
+            sockets.push(socket);
+        }
+        let capacity = || {
+            let registry = hub.registry();
+            registry.sockets.capacity().max(registry.routes.capacity())
+        };
+        for socket in sockets.drain(1..) {
+            hub.remove(&socket);
+        }
+        assert_eq!(hub.registry().routes.len(), 1, "channels go at once");
+        assert!(capacity() > 30, "their memory is kept for the next ones");
+        let shrunk = async {
+            while capacity() > 30 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = hub.collect_garbage() => {}
+            shrunk = tokio::time::timeout(Duration::from_secs(20), shrunk) => shrunk.unwrap(),
+        }
+        assert_eq!(hub.registry().sockets.len(), 1, "who is there stays");
+    }
+}

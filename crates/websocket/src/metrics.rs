@@ -1,6 +1,6 @@
 //! The counters: by statsd as the Node.js server counts, and for Prometheus under the same names.
 
-use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use cadence::prelude::*;
 use cadence::{StatsdClient, UdpMetricSink};
@@ -49,6 +49,8 @@ impl Metrics {
             .iter()
             .map(String::as_str)
             .map(|tag| tag.split_once(':').unwrap_or((tag, "true")))
+            // statsd takes a tag without a name, Prometheus no label without one.
+            .filter(|(name, _)| !name.is_empty())
             .map(|(name, value)| Label::new(name.to_owned(), value.to_owned()))
             .collect();
         let make = Registrar {
@@ -151,9 +153,13 @@ static METADATA: Metadata<'_> = Metadata::new(module_path!(), metrics::Level::IN
 
 fn statsd(config: &StatsdConfig) -> Option<StatsdClient> {
     let sink = || {
-        let address = (config.host.as_str(), config.port)
+        let mut addresses: Vec<_> = (config.host.as_str(), config.port)
             .to_socket_addrs()?
-            .next()
+            .collect();
+        // hot-shots sends by IPv4, where `localhost` is often IPv6 first.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let address = *addresses
+            .first()
             .ok_or_else(|| std::io::Error::other("the name has no address"))?;
         let socket = if address.is_ipv4() {
             UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
+use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info};
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -14,7 +15,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use crate::frame;
 use crate::hub::Hub;
 use crate::js::{self, Value};
-use crate::redis::{Link, LinkError, backoff};
+use crate::redis::{Link, LinkError, Subscription, backoff};
 use crate::server::Health;
 use crate::socket::Socket;
 
@@ -47,34 +48,49 @@ async fn read_subscription(
     health: &Health,
     failures: &mut u32,
 ) -> Result<Infallible, LinkError> {
-    let (subscription, address) = link.subscribe(CHANNEL).await?;
+    let Subscription {
+        messages,
+        address,
+        backlog,
+    } = link.subscribe(CHANNEL).await?;
     info!("subscribed to {CHANNEL} of Redis at {address}");
     *failures = 0;
     health.set(true);
     hub.metrics.redis_up.set(1.0);
-    let (mut sink, mut messages) = subscription.split();
+    let (mut sink, mut messages) = messages.split();
     let mut probe = interval(PROBE);
     probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut dirty = Vec::new();
     loop {
-        tokio::select! {
-            message = messages.next() => {
-                let Some(message) = message else {
-                    let source = std::io::ErrorKind::ConnectionReset.into();
-                    return Err(LinkError::Connect { address, source });
-                };
-                hub.metrics.events.increment(1);
-                if let Err(reason) = hand_out(message.get_payload_bytes(), hub, &mut dirty) {
-                    error!("message is dropped: {reason}");
-                }
-                hub.flush(&mut dirty).await;
+        // Not the runtime's turns are to end this, but that no message is there.
+        let message = if let Some(message) = unconstrained(messages.next()).now_or_never() {
+            message
+        } else {
+            backlog.clear();
+            tokio::select! {
+                message = messages.next() => message,
+                _ = probe.tick() => match timeout(PROBE, sink.ping::<::redis::Value>()).await {
+                    Ok(Ok(_)) => continue,
+                    Ok(Err(source)) => return Err(LinkError::Redis { address, source }),
+                    Err(_) => return Err(LinkError::Timeout { address }),
+                },
             }
-            _ = probe.tick() => match timeout(PROBE, sink.ping::<::redis::Value>()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(source)) => return Err(LinkError::Redis { address, source }),
-                Err(_) => return Err(LinkError::Timeout { address }),
-            },
+        };
+        let Some(message) = message else {
+            let source = std::io::ErrorKind::ConnectionReset.into();
+            return Err(LinkError::Connect { address, source });
+        };
+        if backlog.is_too_long() {
+            return Err(LinkError::Overrun { address });
         }
+        let text = message.get_payload_bytes();
+        backlog.shrink(text.len());
+        hub.metrics.events.increment(1);
+        if let Err(reason) = hand_out(text, hub, &mut dirty) {
+            error!("message is dropped: {reason}");
+        }
+        hub.flush(&mut dirty).await;
+        tokio::task::coop::consume_budget().await;
     }
 }
 

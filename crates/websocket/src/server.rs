@@ -256,6 +256,10 @@ async fn serve_http(state: Arc<State>, stream: TcpStream, peer: IpAddr) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_LENGTH)
+        // As Node.js writes them, for those who don't know that case means nothing here.
+        .title_case_headers(true)
+        // Who sends no more may still want the answer; what is not even a request yet ends.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;

@@ -54,6 +54,18 @@ async fn health_is_liveness_and_ready_is_redis() {
         "{head}"
     );
     assert!(ask("GET /ready").await.starts_with("HTTP/1.1 503 "));
+    // A client that ends its side with the request gets the answer all the same.
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(ask("GET /metrics").await.contains("ws_connected_client 0"));
     for line in [
         "GET /x/../health",

@@ -8,7 +8,7 @@ use opsweek_sandbox::redis::MASTER;
 use opsweek_sandbox::{Sandbox, Service, UpOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -182,7 +182,6 @@ async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
         "+xread",
         "+xrange",
         "+xrevrange",
-        "+ping",
     ];
     publisher
         .run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat())
@@ -193,6 +192,85 @@ async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
         &redis,
     )
     .await;
+}
+
+/// A wrong password must not turn into the rights of everybody.
+#[tokio::test]
+async fn a_refused_user_is_not_replaced_by_the_default_one() {
+    let redis = Redis::start().await;
+    for mode in ["streams", "realtime"] {
+        let user = json!({"username": "websocket", "password": "wrong"});
+        let settings = json!({"mode": mode, "redis": user});
+        let server = Server::start_unready(redis.port, settings, &[]).await;
+        server.logs("authentication failed").await;
+        let rights = ["on", ">wrong", "~*", "&*", "+@all"];
+        let mut publisher = redis.connect().await;
+        assert_eq!(server.status("/ready").await, 503, "{mode}");
+        let words = [&["ACL", "SETUSER", "websocket"][..], &rights].concat();
+        publisher.run(&words).await.unwrap();
+        server.ready().await;
+        publisher
+            .run(&["ACL", "DELUSER", "websocket"])
+            .await
+            .unwrap();
+    }
+}
+
+/// Redis before version 6, as far as a connection's beginning goes; its replies to commands are
+/// those of a server without events.
+async fn old_redis() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stream);
+                while let Some(words) = read_command(&mut lines).await {
+                    let reply = match words[0].as_str() {
+                        "AUTH" if words.len() > 2 => {
+                            "-ERR wrong number of arguments for 'auth' command\r\n"
+                        }
+                        "AUTH" => "-ERR Client sent AUTH, but no password is set\r\n",
+                        "SUBSCRIBE" => "*3\r\n$9\r\nsubscribe\r\n$8\r\nrealtime\r\n:1\r\n",
+                        "PING" => "+PONG\r\n",
+                        "XREAD" => std::future::pending().await,
+                        _ => "*0\r\n",
+                    };
+                    if lines.write_all(reply.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// The words of the next command; `None` at the end.
+async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+    let mut line = String::new();
+    let mut words = Vec::new();
+    stream.read_line(&mut line).await.ok()?;
+    let count: usize = line.trim().strip_prefix('*')?.parse().ok()?;
+    for _ in 0..count {
+        for _ in 0..2 {
+            line.clear();
+            stream.read_line(&mut line).await.ok()?;
+        }
+        words.push(line.trim().to_owned());
+    }
+    Some(words)
+}
+
+#[tokio::test]
+async fn a_password_that_an_old_redis_has_not_is_left_out() {
+    for mode in ["streams", "realtime"] {
+        let settings = json!({"mode": mode, "redis": {"password": "the password"}});
+        let server = Server::start_unready(old_redis().await, settings, &[]).await;
+        server.logs("Redis has no password set").await;
+        server.ready().await;
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,9 @@ fn check_config_shows_values_and_sources_and_no_secret() {
         "{err}"
     );
     assert_eq!(run_to_end(&["--check-config"], &[], None).0, 1);
+    let example = [("JWT_SECRET", "CHANGE-ME-CHANGE-ME-CHANGE-ME-CHANGE-ME")];
+    let (code, _, err) = run_to_end(&["--check-config"], &example, None);
+    assert_eq!((code, err.matches("WARNING").count()), (0, 2), "{err}");
 }
 
 #[tokio::test]
@@ -132,14 +135,15 @@ async fn statsd_counts_as_the_node_server_counts() {
     daemon
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    let statsd = json!({"mock": false, "port": daemon.local_addr().unwrap().port(), "globalTags": ["env:test", "b"]});
+    // The name can be IPv6 first, where a daemon seldom listens.
+    let statsd = json!({"mock": false, "host": "localhost", "port": daemon.local_addr().unwrap().port(), "globalTags": ["env:test", "b", ""]});
     let server = Server::start_unready(free_port(), json!({"statsd": statsd}), &[]).await;
     let _client = connect(&server, "a", "").await;
     let mut buffer = [0; 512];
     let length = daemon.recv(&mut buffer).unwrap();
     assert_eq!(
         std::str::from_utf8(&buffer[..length]).unwrap().trim_end(),
-        "ws_connected_client:1|c|#env:test,b"
+        "ws_connected_client:1|c|#env:test,b,"
     );
     let metrics = crate::support::http(
         server.port,

@@ -2,9 +2,9 @@
 
 use std::process::{Child, Command};
 
-use super::servers::{ARCHIVE, Private, UNSEEN, alone, private, send};
+use super::servers::{ARCHIVE, Private, UNSEEN, alone, private};
 use super::{clean, run, run_with};
-use crate::support::{Ran, offboard_with, scratch};
+use crate::support::{Ran, offboard_with, scratch, send};
 
 /// A part was not done, and what stands now was looked at.
 const PARTLY: i32 = 6;

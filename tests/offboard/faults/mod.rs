@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::support::{Ran, offboard_with, scratch};
+use crate::support::{Ran, offboard_with, run_paused, scratch};
 
 /// Plans the user's archive; gives the plan's file.
 fn planned(config: &Path, user: &str) -> String {
@@ -80,29 +80,8 @@ fn run_until(config: &Path, plan: &str, faults: &[Fault<'_>]) -> Ran {
 /// Runs the plan and stops it at the moment, such as `started:STEP`; goes on after the fault.
 #[track_caller]
 fn run_with(config: &Path, plan: &str, moment: &str, fault: impl FnOnce(&Child)) -> Ran {
-    let mut child = offboard_with(config)
-        .env("OPSWEEK_CRASH", format!("pause:{moment}"))
-        .args(["--plan", plan, "--yes"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let is_stopped = || {
-        std::fs::read_to_string(&status)
-            .unwrap()
-            .contains("State:\tT")
-    };
-    while !is_stopped() {
-        if child.try_wait().unwrap().is_some() {
-            let ran = Ran::from(child.wait_with_output().unwrap());
-            panic!("never came to {moment}:\n{}{}", ran.stdout, ran.stderr);
-        }
-        std::thread::yield_now();
-    }
-    fault(&child);
-    servers::send("-CONT", &child.id());
-    child.wait_with_output().unwrap().into()
+    let mut command = offboard_with(config);
+    run_paused(command.args(["--plan", plan, "--yes"]), moment, fault)
 }
 
 /// The look finds nothing of the user any more.

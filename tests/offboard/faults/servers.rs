@@ -1,13 +1,14 @@
 //! Servers that fail, in a sandbox of these tests' own.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};
 
 use super::{archive_of, clean, planned, run, run_until};
-use crate::support::{Ran, offboard_with};
+use crate::newwiki::safe_mode::NewWikis;
+use crate::support::{Ran, offboard_with, send};
 
 /// That what stands now could not be looked at outranks that only a part was done.
 pub(super) const UNSEEN: i32 = 7;
@@ -24,24 +25,20 @@ impl Drop for Private {
 
 pub(super) fn quiet(_: &str) {}
 
-pub(super) fn send(signal: &str, pid: &impl ToString) {
-    let sent = Command::new("kill")
-        .args([signal, &pid.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
-
-/// The one private sandbox, for one test at a time: `NameNode`, `DataNode` and metastore in
-/// processes of their own, two hosts.
+/// One of two private sandboxes, the one that fewer tests want, for one test at a time:
+/// `NameNode`, `DataNode` and metastore in processes of their own, two hosts. Starting servers
+/// again takes most of these tests' time, and most of that is waiting.
 pub(super) fn private() -> Arc<Mutex<Private>> {
-    static SLOT: Mutex<Weak<Mutex<Private>>> = Mutex::new(Weak::new());
-    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
+    static SLOTS: Mutex<[Weak<Mutex<Private>>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let users = |slot: &(usize, &mut Weak<Mutex<Private>>)| slot.1.strong_count();
+    let (index, slot) = slots.iter_mut().enumerate().min_by_key(users).unwrap();
     slot.upgrade().unwrap_or_else(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        let folder = format!("{}/faults-{index}", env!("CARGO_TARGET_TMPDIR"));
         let sandbox = Sandbox::open(&folder).unwrap();
         sandbox.down(&quiet).unwrap();
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).unwrap();
+        if sandbox.dir().exists() {
+            std::fs::remove_dir_all(sandbox.dir()).unwrap();
         }
         let made = Arc::new(Mutex::new(Private(sandbox)));
         *slot = Arc::downgrade(&made);
@@ -178,13 +175,19 @@ fn safe_mode_is_named_and_nothing_is_changed() {
     let user = "elvissafe";
     world.seed(user, 10);
     let plan = planned(&world.config(), user);
-    world.hdfs(&["dfsadmin", "-safemode", "enter"]);
+    // A new wiki is on its way to HDFS meanwhile, and another is not begun.
+    let new_wikis = NewWikis::on(&world.0);
+    let stopped = new_wikis.stopped_by(|| {
+        world.hdfs(&["dfsadmin", "-safemode", "enter"]);
+    });
     let ran = run(&world.config(), &plan).expect(1);
     assert!(ran.stderr.contains("safe mode"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+    new_wikis.are_not_begun();
     world.hdfs(&["dfsadmin", "-safemode", "leave"]);
     assert!(world.in_hdfs(&format!("/user/{user}")));
     world.goes_on(user, &plan);
+    new_wikis.go_on(&stopped);
 }
 
 #[test]

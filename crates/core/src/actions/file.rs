@@ -96,7 +96,8 @@ pub fn edited(bytes: &[u8], hunks: &[Hunk]) -> Result<Vec<u8>, Misfit> {
     Ok(out)
 }
 
-/// What a file holds. Blocking. Fails for a link, a folder, and what is too long.
+/// What a file holds. Blocking. Fails for a link, a path that leads through one, a folder, and
+/// what is too long.
 pub fn read(path: &str) -> Result<Vec<u8>, Failure> {
     let named = |source: io::Error| {
         Failure::new(
@@ -107,6 +108,14 @@ pub fn read(path: &str) -> Result<Vec<u8>, Failure> {
             None,
         )
     };
+    let real = fs::canonicalize(path).map_err(named)?;
+    if real != Path::new(path) {
+        let path = path.to_owned();
+        return Err(Failure::new(
+            Linked { path, real },
+            "put the file itself there: where a link leads is never edited".to_owned(),
+        ));
+    }
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(
@@ -139,6 +148,14 @@ pub(super) async fn read_in_background(path: String) -> Result<Vec<u8>, Failure>
 struct Named {
     path: String,
     source: io::Error,
+}
+
+/// A path with a link in it: it could lead out of the checkout.
+#[derive(Debug, thiserror::Error)]
+#[error("file {path} is behind a link: it is {real:?}")]
+struct Linked {
+    path: String,
+    real: PathBuf,
 }
 
 /// Puts the content in the file's place in one go: a reader sees the old file or the new
@@ -395,11 +412,17 @@ mod tests {
         let (list, link) = (folder.path().join("list"), folder.path().join("link"));
         fs::write(&list, "a\n").unwrap();
         std::os::unix::fs::symlink(&list, &link).unwrap();
+        let (inside, other) = (folder.path().join("inside"), folder.path().join("other"));
+        fs::create_dir(&inside).unwrap();
+        fs::write(inside.join("list"), "a\n").unwrap();
+        std::os::unix::fs::symlink(&inside, &other).unwrap();
+        assert!(read(inside.join("list").to_str().unwrap()).is_ok());
         for path in [
             link.as_path(),
             folder.path(),
             Path::new("/dev/zero"),
             &list.join("x"),
+            &other.join("list"),
         ] {
             assert!(read(path.to_str().unwrap()).is_err(), "{}", path.display());
         }

@@ -283,9 +283,20 @@ impl Action {
                 let Ok(commit) = change.made(&git).await? else {
                     return Err(Failure::drifted("the commit is being changed"));
                 };
-                let said = git
-                    .push(remote, &commit, &format!("refs/for/{onto}"))
-                    .await?;
+                let review = format!("refs/for/{onto}");
+                let said = git.push(remote, &commit, &review).await?;
+                let kept = git.remote_refs(remote, &[&review]).await?;
+                if kept.iter().any(|one| one.name == review) {
+                    return Err(Failure::new(
+                        format!(
+                            "the remote {remote} is no Gerrit: {review} is a ref like others there"
+                        ),
+                        format!(
+                            "take it away (git push {remote} :{review}), let newwiki.remote name \
+                             Gerrit's, and push the commit there"
+                        ),
+                    ));
+                }
                 Ok(json!({ "commit": commit, "said": said }))
             }
         }

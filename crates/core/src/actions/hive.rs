@@ -394,8 +394,9 @@ pub(super) async fn points_into(
     if inside(table.location.as_deref()) {
         return Ok(true);
     }
-    let mut partitions = std::pin::pin!(metastore.partitions(&table.database, &table.name));
-    while let Some(partition) = partitions.try_next().await? {
+    let folders = metastore.partition_folders(&table.database, &table.name, &table.partition_keys);
+    let mut folders = std::pin::pin!(folders);
+    while let Some(partition) = folders.try_next().await? {
         if inside(partition.location.as_deref()) {
             return Ok(true);
         }

@@ -16,6 +16,8 @@ pub fn lint<A: Act>(plan: &Plan<A>) -> Vec<String> {
     let mut ids = HashSet::new();
     let mut targets: HashMap<String, &str> = HashMap::new();
     let mut wave = 0;
+    let mut past_undoing: HashSet<&str> = HashSet::new();
+    let mut proofs = Proofs::new();
     for step in &plan.steps {
         let id = &step.id;
         if !ids.insert(id) {
@@ -36,23 +38,34 @@ pub fn lint<A: Act>(plan: &Plan<A>) -> Vec<String> {
                 .into_iter()
                 .map(|fault| format!("{id}: {fault}")),
         );
-        irreversible(plan, step, &mut faults);
+        if step.risk == Risk::Irreversible {
+            past_undoing.insert(&step.lane);
+        } else if past_undoing.contains(step.lane.as_str()) {
+            faults.push(format!(
+                "{id}: comes after a step of its lane that cannot be undone"
+            ));
+        }
+        irreversible(plan, step, &proofs, &mut faults);
+        for proof in step.action.proves() {
+            proofs
+                .entry(proof)
+                .or_default()
+                .push((step.wave, &step.lane));
+        }
     }
     faults
 }
 
-fn irreversible<A: Act>(plan: &Plan<A>, step: &Step<A>, faults: &mut Vec<String>) {
+/// What the steps so far prove, with their waves and lanes.
+type Proofs<'p> = HashMap<String, Vec<(usize, &'p str)>>;
+
+fn irreversible<A: Act>(
+    plan: &Plan<A>,
+    step: &Step<A>,
+    proofs: &Proofs<'_>,
+    faults: &mut Vec<String>,
+) {
     let id = &step.id;
-    let after_irreversible = plan
-        .steps
-        .iter()
-        .take_while(|other| other.id != step.id)
-        .any(|other| other.lane == step.lane && other.risk == Risk::Irreversible);
-    if step.risk != Risk::Irreversible && after_irreversible {
-        faults.push(format!(
-            "{id}: comes after a step of its lane that cannot be undone"
-        ));
-    }
     if let Some(needs) = step.action.destroys() {
         if step.risk != Risk::Irreversible {
             faults.push(format!("{id}: destroys, yet is not marked irreversible"));
@@ -60,12 +73,13 @@ fn irreversible<A: Act>(plan: &Plan<A>, step: &Step<A>, faults: &mut Vec<String>
         if needs.is_empty() {
             faults.push(format!("{id}: destroys without a proof"));
         }
-        let proven: HashSet<String> = plan
-            .before(step)
-            .flat_map(|earlier| earlier.action.proves())
-            .collect();
+        let gate = plan.gate(step.wave);
+        let precedes = |(wave, lane): &(usize, &str)| *wave < gate || *lane == step.lane;
         for need in needs {
-            if !proven.contains(&need) {
+            if !proofs
+                .get(&need)
+                .is_some_and(|from| from.iter().any(precedes))
+            {
                 faults.push(format!("{id}: destroys before {need} is proven"));
             }
         }

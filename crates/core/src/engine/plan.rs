@@ -112,22 +112,12 @@ impl<A: Serialize> Plan<A> {
 }
 
 impl<A> Plan<A> {
-    /// The steps that must be done before `step` may begin: the earlier ones of its lane,
-    /// and every one before the last gate that it stands behind.
-    pub fn before<'a>(&'a self, step: &'a Step<A>) -> impl Iterator<Item = &'a Step<A>> {
-        let gate = self
-            .waves
-            .iter()
-            .enumerate()
-            .take(step.wave + 1)
-            .filter(|(_, wave)| wave.gate)
-            .map(|(index, _)| index)
-            .next_back()
-            .unwrap_or(0);
-        self.steps
-            .iter()
-            .take_while(move |other| other.id != step.id)
-            .filter(move |other| other.lane == step.lane || other.wave < gate)
+    /// The last gate that a step of `wave` stands behind: before it may begin, the earlier steps
+    /// of its lane must be done, and every step of a wave before that gate. 0 where there is none.
+    pub fn gate(&self, wave: usize) -> usize {
+        let waves = self.waves.iter().enumerate().take(wave + 1);
+        let gates = waves.filter(|(_, wave)| wave.gate);
+        gates.map(|(index, _)| index).next_back().unwrap_or(0)
     }
 
     /// Whether any step cannot be undone.

@@ -117,24 +117,31 @@ async fn drive<A: Act>(
     cx: &Cx,
     journal: Option<&Journal>,
 ) -> Result<Outcomes, JournalError> {
-    let mut ended: HashMap<&str, Outcome> = HashMap::new();
+    let mut ended = Ended::new();
+    let (mut all, mut gate) = (Needs::default(), Needs::default());
+    let mut by_lane: HashMap<&str, Needs> = HashMap::new();
     for (index, wave) in plan.waves.iter().enumerate() {
-        let steps: Vec<&Step<A>> = plan.steps.iter().filter(|s| s.wave == index).collect();
+        if wave.gate {
+            gate = all;
+        }
+        let steps: Vec<(usize, &Step<A>)> = plan
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| step.wave == index)
+            .collect();
         cx.emit(&Event::Wave {
             name: &wave.name,
             steps: steps.len(),
         });
-        let mut lanes: Vec<(&str, Vec<&Step<A>>)> = Vec::new();
-        for step in steps {
-            match lanes.iter_mut().find(|(lane, _)| *lane == step.lane) {
-                Some((_, steps)) => steps.push(step),
-                None => lanes.push((&step.lane, vec![step])),
-            }
-        }
         // A check changes nothing: it need not go slowly.
         let pace = plan.pace.as_ref().filter(|_| journal.is_some());
-        let is_paced = |lane: &Lane<'_, A>| pace.is_some_and(|pace| pace.lanes.contains(lane.0));
-        let (paced, free): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_paced);
+        let is_paced = |lane: &Lane<'_, A>| pace.is_some_and(|pace| pace.lanes.contains(lane.name));
+        let (paced, free): (Vec<_>, Vec<_>) = lanes(&steps, |lane| {
+            gate.and(by_lane.get(lane).copied().unwrap_or_default())
+        })
+        .into_iter()
+        .partition(is_paced);
         let run = Wave {
             plan,
             so_far: &ended,
@@ -144,15 +151,20 @@ async fn drive<A: Act>(
         };
         let (free, paced) = futures::join!(run.at_once(free), async {
             match pace {
-                Some(pace) => run.in_batches(pace, &paced).await,
-                None => Ok(Vec::new()),
+                Some(pace) => run.in_batches(pace, paced).await,
+                None => Ok(Ended::new()),
             }
         });
         if let Some(journal) = journal {
             journal.sync()?;
         }
-        let now = free?.into_iter().chain(paced?);
-        ended.extend(now.collect::<Vec<_>>());
+        ended.extend(free?);
+        ended.extend(paced?);
+        for (place, step) in steps {
+            let outcome = ended.get(step.id.as_str());
+            all.add(place, outcome);
+            by_lane.entry(&step.lane).or_default().add(place, outcome);
+        }
     }
     Ok(Outcomes(
         plan.steps
@@ -167,25 +179,80 @@ async fn drive<A: Act>(
     ))
 }
 
-/// A lane's name, and its steps of one wave.
-type Lane<'p, A> = (&'p str, Vec<&'p Step<A>>);
-
 /// Steps' ids with how they ended.
-type Ended<'p> = Vec<(&'p str, Outcome)>;
+type Ended<'p> = HashMap<&'p str, Outcome>;
+
+/// What the steps that must be done before another one ([`Plan::gate`]) say of it, summed up as
+/// the run goes on: a lane can have ten thousand of them.
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    /// The first that is not done, by its place in the plan.
+    blocked: Option<usize>,
+    /// One is only pending, which a check alone allows.
+    waits: bool,
+}
+
+impl Needs {
+    fn add(&mut self, place: usize, outcome: Option<&Outcome>) {
+        match outcome {
+            Some(outcome) if outcome.is_done() => {}
+            Some(outcome) if outcome.is_pending() => self.waits = true,
+            _ => self.blocked = Some(self.blocked.map_or(place, |first| first.min(place))),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            blocked: self.blocked.into_iter().chain(other.blocked).min(),
+            waits: self.waits || other.waits,
+        }
+    }
+}
+
+/// One lane's steps of one wave.
+struct Lane<'p, A> {
+    name: &'p str,
+    /// What came before.
+    needs: Needs,
+    /// With their places in the plan.
+    steps: Vec<(usize, &'p Step<A>)>,
+}
+
+/// The lanes of a wave's steps, as they come in the plan.
+fn lanes<'p, A>(steps: &[(usize, &'p Step<A>)], needs: impl Fn(&str) -> Needs) -> Vec<Lane<'p, A>> {
+    let mut lanes: Vec<Lane<'p, A>> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for &(place, step) in steps {
+        let name = step.lane.as_str();
+        let index = *known.entry(name).or_insert_with(|| {
+            lanes.push(Lane {
+                name,
+                needs: needs(name),
+                steps: Vec::new(),
+            });
+            lanes.len() - 1
+        });
+        lanes[index].steps.push((place, step));
+    }
+    lanes
+}
 
 /// What the lanes of one wave are run with.
 struct Wave<'a, 'p, A: Act> {
     plan: &'p Plan<A>,
-    so_far: &'a HashMap<&'p str, Outcome>,
+    so_far: &'a Ended<'p>,
     world: &'a A::World,
     cx: &'a Cx,
     journal: Option<&'a Journal>,
 }
 
 impl<'p, A: Act> Wave<'_, 'p, A> {
-    async fn at_once(&self, lanes: Vec<Lane<'p, A>>) -> Result<Ended<'p>, JournalError> {
+    async fn at_once(
+        &self,
+        lanes: impl IntoIterator<Item = Lane<'p, A>>,
+    ) -> Result<Ended<'p>, JournalError> {
         let ended: Vec<Result<Ended<'p>, JournalError>> = stream::iter(lanes)
-            .map(|(_, steps)| self.lane(steps))
+            .map(|lane| self.lane(lane))
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
@@ -197,27 +264,26 @@ impl<'p, A: Act> Wave<'_, 'p, A> {
     async fn in_batches(
         &self,
         pace: &Pace,
-        lanes: &[Lane<'p, A>],
+        lanes: Vec<Lane<'p, A>>,
     ) -> Result<Ended<'p>, JournalError> {
         let size = usize::try_from(pace.batch.max(1)).unwrap_or(usize::MAX);
-        let batches = lanes.chunks(size);
-        let of = batches.len();
-        let mut ended: Ended<'p> = Vec::new();
+        let of = lanes.len().div_ceil(size);
+        let mut lanes = lanes.into_iter();
+        let mut ended = Ended::new();
         let mut worked = false;
-        for (index, batch) in batches.enumerate() {
+        for number in 1..=of {
+            let batch: Vec<Lane<'p, A>> = lanes.by_ref().take(size).collect();
             let halted = pace.halt(self.plan, |step| {
-                let now = ended.iter().find(|(id, _)| *id == step.id);
-                now.map(|(_, outcome)| outcome)
-                    .or_else(|| self.so_far.get(step.id.as_str()))
-                    .cloned()
+                let id = step.id.as_str();
+                ended.get(id).or_else(|| self.so_far.get(id)).cloned()
             });
             if let Some(why) = halted {
-                for step in batch.iter().flat_map(|(_, steps)| steps) {
+                for (_, step) in batch.iter().flat_map(|lane| &lane.steps) {
                     let outcome = Outcome::Skipped(why.clone());
                     if let Some(journal) = self.journal {
                         journal.finished(&step.id, &outcome)?;
                     }
-                    ended.push((&step.id, outcome));
+                    ended.insert(&step.id, outcome);
                 }
                 continue;
             }
@@ -227,52 +293,38 @@ impl<'p, A: Act> Wave<'_, 'p, A> {
                     () = tokio::time::sleep(Duration::from_secs(pace.sleep.into())) => {}
                 }
             }
-            let names: Vec<&str> = batch.iter().map(|(lane, _)| *lane).collect();
+            let names: Vec<&str> = batch.iter().map(|lane| lane.name).collect();
             self.cx.emit(&Event::Batch {
-                number: index + 1,
+                number,
                 of,
                 lanes: &names,
             });
-            let now = self.at_once(batch.to_vec()).await?;
+            let now = self.at_once(batch).await?;
             // What a run that goes on finds done already costs nobody a pause.
             worked = now
-                .iter()
-                .any(|(_, outcome)| was_begun(outcome) && *outcome != Outcome::AlreadyDone);
+                .values()
+                .any(|outcome| was_begun(outcome) && *outcome != Outcome::AlreadyDone);
             ended.extend(now);
         }
         Ok(ended)
     }
 
     /// Runs one lane's steps in order.
-    async fn lane(&self, steps: Vec<&'p Step<A>>) -> Result<Ended<'p>, JournalError> {
-        let mut ended: Ended<'p> = Vec::with_capacity(steps.len());
-        for step in steps {
-            let mut waits = false;
-            let mut blocked = None;
-            for earlier in self.plan.before(step) {
-                let outcome = ended
-                    .iter()
-                    .find(|(id, _)| *id == earlier.id)
-                    .map(|(_, outcome)| outcome)
-                    .or_else(|| self.so_far.get(earlier.id.as_str()));
-                match outcome {
-                    Some(outcome) if outcome.is_done() => {}
-                    Some(outcome) if outcome.is_pending() => waits = true,
-                    _ => {
-                        blocked = Some(&earlier.id);
-                        break;
-                    }
-                }
-            }
+    async fn lane(&self, lane: Lane<'p, A>) -> Result<Ended<'p>, JournalError> {
+        let mut needs = lane.needs;
+        let mut ended = Ended::with_capacity(lane.steps.len());
+        for (place, step) in lane.steps {
+            let blocked = needs.blocked.and_then(|first| self.plan.steps.get(first));
             let outcome = if let Some(earlier) = blocked {
-                Outcome::Skipped(format!("needs {earlier}, which is not done"))
+                Outcome::Skipped(format!("needs {}, which is not done", earlier.id))
             } else if self.cx.cancel().is_cancelled() {
                 Outcome::Skipped("stopped before it began".to_owned())
             } else {
                 let cx = self.cx.for_step(&step.id);
-                one(step, waits, self.world, &cx, self.journal).await?
+                one(step, needs.waits, self.world, &cx, self.journal).await?
             };
-            ended.push((&step.id, outcome));
+            needs.add(place, Some(&outcome));
+            ended.insert(&step.id, outcome);
         }
         Ok(ended)
     }

@@ -13,6 +13,11 @@ impl Group {
         Self(id.and_then(Pid::from_raw))
     }
 
+    /// Its number, for who shall belong to it as well; 0 when its first has ended.
+    pub(crate) fn number(&self) -> i32 {
+        self.0.map_or(0, |group| group.as_raw_nonzero().get())
+    }
+
     pub(crate) fn has_ended(mut self) {
         self.0 = None;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use opsweek_core::services::sql::copy::{Watch, copy};
+use opsweek_core::services::sql::copy::{Phase, Watch, copy};
 use opsweek_core::services::sql::marker::{Contents, Stage, contents};
 use opsweek_core::services::sql::{Connection, Error, Server, snapshot};
 use tokio_util::sync::CancellationToken;
@@ -154,4 +154,47 @@ async fn a_copy_that_broke_off_is_known_as_half() {
         .await
         .unwrap();
     assert_eq!(mariadb.sql("SELECT COUNT(*) FROM copy.a"), "4000\n");
+}
+
+/// Calls `work` the first time that rows of `table` were copied.
+fn once_read(table: &'static str, work: impl Fn() + Send + Sync + 'static) -> Watch {
+    let done = AtomicBool::new(false);
+    Watch {
+        cancel: CancellationToken::new(),
+        progress: Arc::new(move |progress| {
+            let now = progress.phase == Phase::Copy && progress.table == table;
+            if now && !done.swap(true, Ordering::Relaxed) {
+                work();
+            }
+        }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_altered_before_it_was_read_ends_the_copy() {
+    let mariadb = Arc::new(MariaDb::start(&[]));
+    mariadb.sql(PAIR);
+    let mut job = job(&mariadb.root(), "prod", "copy").await;
+    job.snapshot = snapshot::Mode::Single;
+    let server = mariadb.clone();
+    let watch = once_read("a", move || drop(server.sql("ALTER TABLE prod.z FORCE")));
+    let error = copy(&job, &watch).await.unwrap_err();
+    assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_lies_idle_lasts_as_long_as_the_copy() {
+    let mariadb = Arc::new(MariaDb::start(&["--wait-timeout=1"]));
+    mariadb.sql(PAIR);
+    let job = job(&mariadb.root(), "prod", "copy").await;
+    let server = mariadb.clone();
+    let watch = once_read("a", move || {
+        // Where all were ended there is none to wait for.
+        let idle = "SELECT COALESCE(MAX(TIME) >= 3, 1) FROM information_schema.PROCESSLIST \
+                    WHERE COMMAND = 'Sleep'";
+        while server.sql(idle) != "1\n" {
+            std::thread::yield_now();
+        }
+    });
+    copy(&job, &watch).await.unwrap();
 }

@@ -219,7 +219,8 @@ fn find_cookie<'a>(headers: impl Iterator<Item = &'a str>, name: &str) -> Option
             let value = value.trim();
             let value = value
                 .strip_prefix('"')
-                .map_or(value, |inner| inner.strip_suffix('"').unwrap_or(inner));
+                .and_then(|inner| inner.strip_suffix('"'))
+                .unwrap_or(value);
             Some(
                 percent_decode_str(value)
                     .decode_utf8()

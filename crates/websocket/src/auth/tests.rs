@@ -297,6 +297,7 @@ fn cookies_are_read_as_the_npm_package_reads_them() {
         Some("x.y.z")
     );
     assert_eq!(find(r#"async-token="quoted""#).as_deref(), Some("quoted"));
+    assert_eq!(find(r#"async-token="half"#).as_deref(), Some("\"half"));
     assert_eq!(find("async-token=a%2Eb").as_deref(), Some("a.b"));
     assert_eq!(find("async-token=%ff").as_deref(), Some("%ff"));
     assert_eq!(find("async-token").as_deref(), None);

@@ -1,13 +1,15 @@
 //! Connections to Redis: TCP, TLS, Unix socket, by address or by way of Sentinel.
 
+mod subscription;
 mod tls;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value, cmd};
+pub(crate) use subscription::Subscription;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
@@ -54,6 +56,12 @@ pub enum LinkError {
         /// Host and port, or path.
         address: String,
     },
+    /// More is published than can be handed out.
+    #[error("messages of Redis at {address} come faster than they can be handed out")]
+    Overrun {
+        /// Host and port, or path.
+        address: String,
+    },
     /// No sentinel named the server.
     #[error("no sentinel of {sentinels} knows the address of {name}")]
     NoMaster {
@@ -85,7 +93,7 @@ impl LinkError {
             LinkError::NoMaster { .. } => Some("check redis.sentinels and redis.sentinelName".to_owned()),
             LinkError::TlsFile { .. } => Some("it must be PEM and readable by the server's user".to_owned()),
             error if is_authentication(error) => Some("check redis.username and redis.password".to_owned()),
-            LinkError::Redis { .. } => None,
+            LinkError::Redis { .. } | LinkError::Overrun { .. } => None,
         }
     }
 
@@ -94,7 +102,11 @@ impl LinkError {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            text = format!("{text}: {cause}");
+            let said = cause.to_string();
+            // An error reply of Redis is its own cause.
+            if !text.ends_with(&said) {
+                text = format!("{text}: {said}");
+            }
             source = cause.source();
         }
         text
@@ -144,66 +156,45 @@ impl Link {
     /// A connection for commands; responses are waited for without a limit.
     pub(crate) async fn connect(&self) -> Result<Connection, LinkError> {
         let address = self.locate().await?;
-        let name = address.to_string();
-        let refused = match self
-            .multiplex(&address, self.config.ssl, &self.credentials())
-            .await
-        {
-            Ok(inner) => {
-                return Ok(Connection {
-                    inner,
-                    address: name,
-                });
+        match self.connect_to(&address, &self.credentials()).await {
+            Err(error) if is_authentication(&error) => {
+                self.connect_unasked(&address).await.ok_or(error)
             }
-            Err(error) if is_authentication(&error) => error,
-            Err(error) => return Err(error),
-        };
-        // Redis before 6 refuses AUTH when it has no password; the Node.js server goes on without.
-        let inner = self
-            .multiplex(&address, self.config.ssl, &self.without_password())
-            .await;
-        let Ok(mut connection) = inner.map(|inner| Connection {
-            inner,
-            address: name,
-        }) else {
-            return Err(refused);
-        };
-        if connection
-            .query(&cmd("PING"), COMMAND_TIMEOUT)
-            .await
-            .is_err()
-        {
-            return Err(refused);
+            other => other,
         }
-        warn!("Redis has no password set, but one is configured; going on without");
-        Ok(connection)
     }
 
-    /// A connection subscribed to a Pub/Sub channel, with the server's address.
-    pub(crate) async fn subscribe(&self, channel: &str) -> Result<(PubSub, String), LinkError> {
-        let address = self.locate().await?;
-        let name = address.to_string();
-        let failed = |source| LinkError::Redis {
-            address: name.clone(),
-            source,
-        };
-        let make = async |info: RedisConnectionInfo| {
-            let stream = self.open(&address, self.config.ssl).await?;
-            let mut connection = PubSub::new(&info, stream).await.map_err(failed)?;
-            connection.subscribe(channel).await.map_err(failed)?;
-            Ok(connection)
-        };
-        let attempt = async {
-            match make(self.credentials()).await {
-                Err(error) if is_authentication(&error) => {
-                    make(self.without_password()).await.map_err(|_| error)
-                }
-                other => other,
+    async fn connect_to(
+        &self,
+        address: &Address,
+        info: &RedisConnectionInfo,
+    ) -> Result<Connection, LinkError> {
+        let inner = self.multiplex(address, self.config.ssl, info).await?;
+        Ok(Connection {
+            inner,
+            address: address.to_string(),
+        })
+    }
+
+    /// A connection without the password that is configured, if Redis says that it has none.
+    /// Before version 6 it refuses AUTH then; the Node.js server goes on all the same.
+    async fn connect_unasked(&self, address: &Address) -> Option<Connection> {
+        let mut connection = self
+            .connect_to(address, &self.without_password())
+            .await
+            .ok()?;
+        let mut auth = cmd("AUTH");
+        auth.arg(self.config.password.expose());
+        match connection.query(&auth, COMMAND_TIMEOUT).await {
+            Err(LinkError::Redis { source, .. })
+                if source
+                    .detail()
+                    .is_some_and(|said| said.contains("no password is set")) =>
+            {
+                warn!("Redis has no password set, but one is configured; going on without");
+                Some(connection)
             }
-        };
-        match timeout(CONNECT_TIMEOUT, attempt).await {
-            Ok(result) => result.map(|connection| (connection, name)),
-            Err(_) => Err(LinkError::Timeout { address: name }),
+            _ => None,
         }
     }
 
@@ -411,7 +402,8 @@ impl Commands {
     /// server may be gone without a word.
     pub(crate) async fn answers(&self, limit: Duration) -> bool {
         if let Ok(reply) = timeout(limit, self.query(&cmd("PING"))).await {
-            return reply.is_ok();
+            // A user that may not even ping has an answer too.
+            return reply.as_ref().err().is_none_or(is_refusal);
         }
         // Locked is it by someone who makes a new one.
         if let Ok(mut slot) = self.connection.try_lock() {

@@ -86,8 +86,15 @@ pub(super) async fn collect(
     // What is read back for the checksum is counted on the way.
     let (shown, read_back) = mpsc::channel::<Bytes>(16);
     let entries = tokio::task::spawn_blocking(move || entries(read_back, content));
-    let (produced, written) = tokio::join!(
-        produce,
+    // The host tells what it has while HDFS is still read back.
+    let look = async {
+        produce.await?;
+        let expected = count(fleet, host, &find, cx).await?;
+        let places = fingerprints(fleet, host, was, leave_out, cx).await?;
+        Ok((expected, places))
+    };
+    let (looked, written) = tokio::join!(
+        look,
         hdfs.write_shown(
             &path,
             0o400,
@@ -96,15 +103,14 @@ pub(super) async fn collect(
             Some(shown)
         )
     );
-    let written = match (produced, written) {
-        (Ok(()), Ok(written)) => written,
+    let ((expected, places), written) = match (looked, written) {
+        (Ok(looked), Ok(written)) => (looked, written),
         // A writer that stops early breaks the stream; the cause is the writer's.
         (_, Err(error)) if !matches!(error, Error::Input { .. }) => return Err(error.into()),
         (Err(failure), _) => return Err(failure),
         (_, Err(error)) => return Err(error.into()),
     };
 
-    let expected = count(fleet, host, &find, cx).await?;
     let entries = entries.await.map_err(|error| Failure::new(error, None))?;
     let entries = entries.map_err(|error| {
         let hint = "the copy is damaged and nothing was removed; run again".to_owned();
@@ -115,7 +121,6 @@ pub(super) async fn collect(
             "{host}: {entries} entries were archived, {expected} are there: somebody is writing"
         )));
     }
-    let places = fingerprints(fleet, host, was, leave_out, cx).await?;
     let changed = before.iter().find(|place| !places.contains(place));
     if let Some(place) = changed {
         let why = format!(

@@ -324,7 +324,10 @@ impl Action {
                 world.guard.left_out(leave_out)?;
                 world.guard.hdfs(folder)?;
                 let to = (folder.as_str(), name.as_str());
-                collect(world, fleet, &host, *content, was, leave_out, to, cx).await
+                Box::pin(collect(
+                    world, fleet, &host, *content, was, leave_out, to, cx,
+                ))
+                .await
             }
             Self::Remove {
                 user,

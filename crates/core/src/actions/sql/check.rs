@@ -19,6 +19,7 @@ pub(super) async fn apply(
 ) -> Result<Value, Failure> {
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
+    connection.take_time();
     let key = databases.target_key.as_ref();
     let secrets = look_at_secrets(&mut connection, &new.database, rewriting, key).await?;
     let mut faults = secrets.bad.clone();

@@ -13,13 +13,23 @@ use crate::engine::{Cx, Failure, State};
 use crate::services::sql::copy::{self, Job, Phase, Progress, Watch};
 use crate::services::sql::schema::Schema;
 use crate::services::sql::snapshot::Mode;
-use crate::services::sql::{Connection, Error};
 
-/// The digest of the definitions of everything that would be copied; `None` when there is
-/// no such database.
-async fn schema(connection: &mut Connection, from: &Place) -> Result<Option<String>, Error> {
-    let schema = Schema::read(connection, &from.database).await?;
-    Ok(schema.map(|schema| schema.hash()))
+/// What is copied. Fails unless it is what was planned: `was` is the digest of its definitions,
+/// and nothing has come since that cannot be copied.
+async fn planned(databases: &Databases, from: &Place, was: &str) -> Result<Schema, Failure> {
+    let mut connection = databases.connect(from).await?;
+    let schema = Schema::read(&mut connection, &from.database).await?;
+    connection.close().await;
+    let schema = schema.ok_or_else(|| Failure::drifted(format!("{from} is gone")))?;
+    if let Some(obstacle) = schema.obstacles.first() {
+        let why = format!("what cannot be copied has come to {from}: {obstacle}");
+        return Err(Failure::drifted(why));
+    }
+    if schema.hash() != was {
+        let why = format!("the tables of {from} are not defined as they were");
+        return Err(Failure::drifted(why));
+    }
+    Ok(schema)
 }
 
 pub(super) async fn observe(
@@ -41,20 +51,17 @@ pub(super) async fn observe(
             sync.target.new()
         )));
     }
-    let mut source = databases.connect(from).await?;
-    let now = schema(&mut source, from).await?;
-    source.close().await;
-    Ok(if now.as_deref() == Some(was) {
-        State::Pending
-    } else {
-        State::Drifted(format!("the tables of {from} are not defined as they were"))
-    })
+    match planned(databases, from, was).await {
+        Ok(_) => Ok(State::Pending),
+        Err(failure) if failure.is_drift() => Ok(State::Drifted(failure.to_string())),
+        Err(failure) => Err(failure),
+    }
 }
 
 pub(super) async fn apply(
     databases: &Databases,
     sync: &Sync,
-    from: &Place,
+    (from, was): (&Place, &str),
     schema_only: &[String],
     (snapshot, streams): (Mode, usize),
     cx: &Cx,
@@ -62,10 +69,7 @@ pub(super) async fn apply(
     let new = sync.target.new();
     let source = databases.server(&from.server)?;
     let target = databases.server(&new.server)?;
-    let mut reader = source.connect().await?;
-    let schema = Schema::read(&mut reader, &from.database).await?;
-    reader.close().await;
-    let schema = schema.ok_or_else(|| Failure::drifted(format!("{from} is gone")))?;
+    let schema = planned(databases, from, was).await?;
     let sizes: HashMap<String, u64> = schema
         .tables
         .iter()

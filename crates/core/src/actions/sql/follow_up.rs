@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::engine::Failure;
@@ -15,8 +15,14 @@ use crate::services::group::Group;
 const KEPT: usize = 8 << 10;
 const SHOWN: usize = 15;
 
+/// Ends its process group when this program is gone, however that came about: the line that it
+/// reads has no other end then. Whoever goes on must not meet what still runs, a schema's upgrade
+/// above all.
+const WATCH: &str = "read -r line; kill -TERM 0";
+
 /// Runs a program to its end, which must come within so many seconds; it is ended with all that
-/// it started otherwise. The end of what it said is told when it fails.
+/// it started otherwise, and when this program is killed. The end of what it said is told when it
+/// fails.
 pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failure> {
     let failed = |why: String| {
         Failure::new(
@@ -28,15 +34,16 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
     let [program, arguments @ ..] = command else {
         return Err(failed("names no program".to_owned()));
     };
+    let mut watch = watch().map_err(|error| failed(error.to_string()))?;
+    let group = Group::of(&watch);
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
+        .process_group(group.number())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let group = Group::of(&child);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let ended = timeout(Duration::from_secs(seconds), async {
@@ -61,6 +68,8 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
         ))),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Ok(Ok(status)) => {
+            // It may have ended itself, with a group that was told to.
+            let _ = watch.kill().await;
             group.has_ended();
             if status.success() {
                 Ok(json!({ "status": 0 }))
@@ -69,6 +78,17 @@ pub(super) async fn run(command: &[String], seconds: u64) -> Result<Value, Failu
             }
         }
     }
+}
+
+/// Starts a group of its own, with who ends it.
+fn watch() -> std::io::Result<Child> {
+    Command::new("sh")
+        .args(["-c", WATCH])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
 }
 
 /// Reads to the end, and keeps the last part.

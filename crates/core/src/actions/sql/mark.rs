@@ -222,15 +222,15 @@ pub(super) async fn observe(
 }
 
 /// The stage of a follow-up.
-fn follow_up_stage(command: &[String]) -> String {
+fn follow_up_stage((number, command): (usize, &[String])) -> String {
     // The words with a byte between them that none of them can hold.
-    format!("ran {}", sha256_hex(command.join("\0").as_bytes()))
+    format!("ran {number} {}", sha256_hex(command.join("\0").as_bytes()))
 }
 
 pub(super) async fn observe_follow_up(
     databases: &Databases,
     sync: &Sync,
-    command: &[String],
+    command: (usize, &[String]),
 ) -> Result<State, Failure> {
     let mut connection = databases.connect(&sync.target).await?;
     let seen = stages(&mut connection, &sync.target, &sync.id).await?;
@@ -247,7 +247,7 @@ pub(super) async fn observe_follow_up(
 pub(super) async fn follow_up(
     databases: &Databases,
     sync: &Sync,
-    command: &[String],
+    command: (usize, &[String]),
 ) -> Result<(), Failure> {
     let mut connection = databases.connect(&sync.target).await?;
     let stage = follow_up_stage(command);

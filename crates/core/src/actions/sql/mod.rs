@@ -95,6 +95,8 @@ pub enum Action {
     FollowUp {
         /// After which copy, and for whom.
         sync: Sync,
+        /// Which of the follow-ups, from 1: one program may be run several times.
+        number: usize,
         /// The program and its arguments; no shell.
         command: Vec<String>,
         /// How long it may take.
@@ -150,9 +152,12 @@ impl Action {
             Self::SwapBack {
                 target, now, back, ..
             } => swap::observe_back(databases, target, now, back).await,
-            Self::FollowUp { sync, command, .. } => {
-                mark::observe_follow_up(databases, sync, command).await
-            }
+            Self::FollowUp {
+                sync,
+                number,
+                command,
+                ..
+            } => mark::observe_follow_up(databases, sync, (*number, command)).await,
         }
     }
 
@@ -164,15 +169,15 @@ impl Action {
             Self::CopySnapshot {
                 sync,
                 from,
+                was,
                 schema_only,
                 snapshot,
                 connections,
-                ..
             } => {
                 copy::apply(
                     databases,
                     sync,
-                    from,
+                    (from, was),
                     schema_only,
                     (*snapshot, *connections),
                     cx,
@@ -190,11 +195,12 @@ impl Action {
             Self::SwapBack { target, .. } => swap::back(databases, target, cx).await,
             Self::FollowUp {
                 sync,
+                number,
                 command,
                 seconds,
             } => {
                 let ran = follow_up::run(command, *seconds).await?;
-                mark::follow_up(databases, sync, command).await?;
+                mark::follow_up(databases, sync, (*number, command)).await?;
                 Ok(ran)
             }
         }
@@ -241,7 +247,9 @@ impl Action {
             Self::Check { .. } => stage(target.new(), "proof of"),
             Self::DropPrevious { .. } => stage(target.previous(), "former"),
             Self::CutOver { .. } | Self::SwapBack { .. } => stage(target.clone(), "place of"),
-            Self::FollowUp { command, .. } => vec![format!("command:{}", command.join(" "))],
+            Self::FollowUp {
+                number, command, ..
+            } => vec![format!("command {number}:{}", command.join(" "))],
         }
     }
 

@@ -342,6 +342,7 @@ pub(super) async fn apply(
 ) -> Result<Value, Failure> {
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
+    connection.take_time();
     let what = format!("rewriting {new}");
     let from = databases.source_key.as_ref();
     let to = databases.target_key.as_ref();

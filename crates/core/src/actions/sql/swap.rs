@@ -16,8 +16,9 @@ use crate::services::sql::{Connection, Error, Object, quote_identifier};
 const LOCK_WAIT: u64 = 2;
 /// How long it is tried again.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// "Lock wait timeout exceeded". Source: `MariaDB`, "Error Code Reference".
-const LOCK_TIMEOUT: u16 = 1205;
+/// "Lock wait timeout exceeded"; "Query execution was interrupted (`max_statement_time`
+/// exceeded)". Source: `MariaDB`, "Error Code Reference".
+const LOCK_TIMEOUT: [u16; 2] = [1205, 1969];
 
 /// What a database is: `empty`; the number of the copy that it is; else a digest of the
 /// names in it.
@@ -78,6 +79,7 @@ pub(super) async fn drop_previous(
 ) -> Result<Value, Failure> {
     let previous = sync.target.previous();
     let mut connection = databases.connect(&previous).await?;
+    connection.take_time();
     if !mark::has(
         &mut connection,
         &sync.target.new(),
@@ -188,6 +190,7 @@ pub(super) async fn cut_over(
 ) -> Result<Value, Failure> {
     let target = &sync.target;
     let mut connection = databases.connect(target).await?;
+    connection.take_time();
     make(&mut connection, target).await?;
     make(&mut connection, &target.previous()).await?;
     let moves = [(target, &target.previous()), (&target.new(), target)];
@@ -220,6 +223,7 @@ pub(super) async fn observe_back(
 
 pub(super) async fn back(databases: &Databases, target: &Place, cx: &Cx) -> Result<Value, Failure> {
     let mut connection = databases.connect(target).await?;
+    connection.take_time();
     let (new, previous) = (target.new(), target.previous());
     make(&mut connection, &new).await?;
     match &*fingerprint(&mut connection, &new).await? {
@@ -253,7 +257,12 @@ async fn rename(
         connection
             .execute(
                 &what,
-                &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
+                // It waits for one table after the other, for each so long, and holds those that it
+                // has: the statement's time is that of all together. It is heeded while it waits;
+                // a rename that has begun is done to its end.
+                &format!(
+                    "SET SESSION lock_wait_timeout = {LOCK_WAIT}, max_statement_time = {LOCK_WAIT}"
+                ),
                 (),
             )
             .await?;
@@ -263,11 +272,11 @@ async fn rename(
                 let took = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
                 return Ok(json!({ "tries": tries, "milliseconds": took }));
             }
-            Err(error) if error.code() == Some(LOCK_TIMEOUT) && begun.elapsed() < PATIENCE => {
+            Err(error) if is_late(&error) && begun.elapsed() < PATIENCE => {
                 // Those who queued behind it go first.
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            Err(error) if error.code() == Some(LOCK_TIMEOUT) => {
+            Err(error) if is_late(&error) => {
                 return Err(Failure::new(
                     error,
                     "a transaction on staging stays open: end it (SHOW PROCESSLIST), then run \
@@ -278,6 +287,12 @@ async fn rename(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn is_late(error: &Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| LOCK_TIMEOUT.contains(&code))
 }
 
 /// The statement; what a database holds is what the moves before have left in it.

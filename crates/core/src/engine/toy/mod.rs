@@ -396,9 +396,19 @@ proptest! {
         for step in plan.steps.iter().filter(|s| s.risk == Risk::Irreversible) {
             prop_assert!(matches!(of(&step.id), Outcome::Skipped(_)));
         }
-        let lane = cell.split('.').next().unwrap();
-        for step in plan.steps.iter().filter(|s| s.lane != lane && s.wave == 1) {
-            prop_assert!(of(&step.id).is_done());
+        for step in &plan.steps {
+            let mut before = plan.steps.iter()
+                .take_while(|other| other.id != step.id)
+                .filter(|other| other.lane == step.lane || other.wave < plan.gate(step.wave));
+            let missing = before.find(|earlier| !of(&earlier.id).is_done());
+            match (of(&step.id), missing) {
+                (Outcome::Skipped(why), Some(missing)) => {
+                    prop_assert_eq!(why, &format!("needs {}, which is not done", missing.id));
+                }
+                (outcome, missing) => {
+                    prop_assert!(missing.is_none() && !matches!(outcome, Outcome::Skipped(_)));
+                }
+            }
         }
     }
 }

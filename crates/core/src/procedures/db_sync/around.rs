@@ -62,6 +62,21 @@ pub(super) async fn transactions(
     }
 }
 
+/// The tables of other databases with a foreign key into one of these, where they can be seen.
+pub(super) async fn pointing(
+    target: &mut Connection,
+    places: &[&Place],
+) -> Result<Option<Vec<String>>, Error> {
+    let mut all = Vec::new();
+    for place in places {
+        match target.pointing_into(&place.database).await? {
+            Some(tables) => all.extend(tables),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all))
+}
+
 /// Who uses the Superset of that database. Source: Superset 6.1.0, `superset/models/core.py`
 /// (`Log`, its times in UTC) and `superset/reports/models.py`.
 pub(super) async fn usage(connection: &mut Connection, place: &Place) -> Result<Usage, Error> {

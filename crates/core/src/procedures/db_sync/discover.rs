@@ -61,6 +61,8 @@ pub(super) async fn discover(
     }
 
     cx.progress(1, None, "databases");
+    source.take_time();
+    target.take_time();
     let (production, schema) = side(&mut source, &profile.source).await?;
     let (staging, theirs) = side(&mut target, &profile.target).await?;
     let new = beside(&mut target, &profile.target.new()).await?;
@@ -106,6 +108,13 @@ pub(super) async fn discover(
     );
     let host = around::host(&mut target).await?;
     let transactions = around::transactions(&mut target, &profile.target).await?;
+    let pointing = around::pointing(&mut target, &[&profile.target, &previous.place]).await?;
+    let kept_reports = match (intent, &*previous.fingerprint) {
+        (Intent::Restore, kept) if !matches!(kept, "empty" | "half copy") => {
+            around::usage(&mut target, &previous.place).await?.reports
+        }
+        _ => 0,
+    };
     let differences = match (intent, &schema, &theirs) {
         (Intent::Diff, Some(ours), Some(theirs)) => {
             differences(&mut source, ours, &mut target, theirs, profile).await?
@@ -129,6 +138,8 @@ pub(super) async fn discover(
             usage,
             host,
             transactions,
+            pointing,
+            kept_reports,
             unseeing,
             secrets,
             encrypted,

@@ -115,6 +115,11 @@ pub struct Databases {
     pub host: Host,
     /// The transactions that the cut-over would wait for; `None` where they cannot be seen.
     pub transactions: Option<Vec<Transaction>>,
+    /// Tables of other databases with a foreign key into the target or what is kept beside it;
+    /// `None` where they cannot be seen.
+    pub pointing: Option<Vec<String>>,
+    /// The active reports of what a restore puts back.
+    pub kept_reports: u64,
     /// GRANT statements without which not all of both databases is seen.
     pub unseeing: Vec<String>,
     /// Production's secrets and principals.

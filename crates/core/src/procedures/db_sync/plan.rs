@@ -1,5 +1,7 @@
 //! From what was found to a plan, or to all that forbids one.
 
+use std::collections::BTreeSet;
+
 use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use super::refusals::in_the_way;
@@ -106,6 +108,7 @@ impl Base<'_> {
         for (index, command) in profile.follow_ups.iter().enumerate() {
             let action = sql::Action::FollowUp {
                 sync: sync.clone(),
+                number: index + 1,
                 command: command.clone(),
                 seconds: profile.follow_up_deadline.as_secs().unsigned_abs(),
             };
@@ -164,7 +167,14 @@ impl Base<'_> {
             of(&found.target, Some(&found.usage.1)),
             of(&found.previous, None)
         );
-        Ok(self.plan(title, Vec::new(), steps))
+        let mut notes = self.renaming();
+        if found.kept_reports > 0 {
+            notes.push(format!(
+                "{} reports of {} are active, and send mail once it is put back",
+                found.kept_reports, found.previous.place
+            ));
+        }
+        Ok(self.plan(title, notes, steps))
     }
 
     fn plan(&self, title: String, notes: Vec<String>, steps: Vec<Step<Action>>) -> Plan<Action> {
@@ -232,6 +242,15 @@ impl Base<'_> {
             ));
         }
         notes.extend(found.neutralise.iter().map(sql::Neutralise::summary));
+        let tables = self.left_out().map(|one| one.place().0);
+        let tables = tables.chain(self.profile.schema_only.iter().map(String::as_str));
+        let absent: BTreeSet<&str> = tables.filter(|table| !self.in_source(table)).collect();
+        if !absent.is_empty() {
+            let absent = Vec::from_iter(absent).join(", ");
+            notes.push(format!(
+                "the profile names what the source does not have: {absent}"
+            ));
+        }
         if found.unreadable > 0 {
             notes.push(format!(
                 "{} of the target's present secrets do not open with its key: is \
@@ -270,11 +289,59 @@ impl Base<'_> {
         notes
     }
 
+    /// The neutralisations that the source has no column for.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = &sql::Neutralise> {
+        let all = self.profile.neutralise.iter();
+        all.filter(|one| !self.found.neutralise.contains(one))
+    }
+
+    /// Whether the source has a table of that name.
+    pub(super) fn in_source(&self, table: &str) -> bool {
+        let mut objects = self.found.source.objects.iter();
+        objects.any(|object| object.name == table)
+    }
+
     /// Bytes that the copy will take, about.
     pub(super) fn size(&self) -> u64 {
         let objects = self.found.source.objects.iter();
         let copied = objects.filter(|one| !self.profile.schema_only.contains(&one.name));
         copied.map(|object| object.bytes).sum()
+    }
+
+    /// What may be in the way of a rename, and what could not be seen of it.
+    fn renaming(&self) -> Vec<String> {
+        let found = self.found;
+        let target = &self.profile.target;
+        let mut notes = Vec::new();
+        match &found.transactions {
+            Some(open) => notes.extend(open.iter().map(|one| {
+                format!(
+                    "connection {} ({}) has had a transaction open for {} s: the rename waits \
+                     for it if it uses {target}, 2 s at a time, for 2 min",
+                    one.connection, one.account, one.seconds
+                )
+            })),
+            None => notes.push(
+                "open transactions are seen only with the privilege PROCESS: the rename waits \
+                 for those that use the target, 2 s at a time, for 2 min"
+                    .to_owned(),
+            ),
+        }
+        if found.pointing.is_none() {
+            notes.push(
+                "foreign keys of other databases into the target are seen only with the \
+                 privilege PROCESS: they go along with the tables that are put aside"
+                    .to_owned(),
+            );
+        }
+        let version = &found.target.server;
+        if !renames_atomically(version) {
+            notes.push(format!(
+                "WARNING: the target's server is {version}: before MariaDB 10.6 one that dies \
+                 in the middle of the rename leaves some tables renamed"
+            ));
+        }
+        notes
     }
 
     /// What of the target's server may be in the way, and what could not be seen.
@@ -300,20 +367,7 @@ impl Base<'_> {
             }
             None => format!("free disk cannot be seen from here, look yourself: {takes}"),
         });
-        match &found.transactions {
-            Some(open) => notes.extend(open.iter().map(|one| {
-                format!(
-                    "connection {} ({}) has had a transaction open for {} s: the cut-over waits \
-                     for it if it uses {target}, 2 s at a time, for 2 min",
-                    one.connection, one.account, one.seconds
-                )
-            })),
-            None => notes.push(
-                "open transactions are seen only with the privilege PROCESS: the cut-over waits \
-                 for those that use the target, 2 s at a time, for 2 min"
-                    .to_owned(),
-            ),
-        }
+        notes.extend(self.renaming());
         if found.usage.1.reports > 0 {
             notes.push(format!(
                 "{} reports of {target} are active, and send mail until the cut-over",
@@ -329,6 +383,14 @@ impl Base<'_> {
         }
         notes
     }
+}
+
+/// Whether a server that dies while it renames finishes or undoes it when it comes back. Source:
+/// `MariaDB`, "Atomic DDL".
+fn renames_atomically(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    let release = (numbers.next().flatten(), numbers.next().flatten());
+    !version.contains("MariaDB") || release >= (Some(10), Some(6))
 }
 
 fn of(side: &Side, usage: Option<&Usage>) -> String {

@@ -32,7 +32,7 @@ impl Base<'_> {
                     "{target} looks like production: {} users in the last week, and {} in {source}",
                     there.users, here.users
                 ),
-                around,
+                &format!("{around} If not: empty the target's logs"),
             );
         }
         if there.reports > here.reports {
@@ -42,6 +42,16 @@ impl Base<'_> {
                     there.reports, here.reports
                 ),
                 &format!("{around} If not: UPDATE report_schedule SET active = 0 in the target"),
+            );
+        }
+        if let Some(tables) = found.pointing.as_ref().filter(|tables| !tables.is_empty()) {
+            refuse(
+                format!(
+                    "foreign keys of other databases point into {target} or {}: {}",
+                    target.previous(),
+                    tables.join(", ")
+                ),
+                "drop them: they would go along with the tables that are put aside",
             );
         }
         if found.host.read_only {
@@ -92,6 +102,16 @@ impl Base<'_> {
                 "look at it, and drop it by hand",
             );
         }
+        for one in self.left_out().filter(|one| self.in_source(one.place().0)) {
+            let (table, column) = one.place();
+            refuse(
+                format!(
+                    "neutralise: {table} has no column {column} in {}",
+                    found.source.place
+                ),
+                "correct the profile: what it names would go on in the target",
+            );
+        }
         let secrets = &found.secrets;
         if secrets.count > 0 && !(found.keys.0 && found.keys.1) {
             refuse(
@@ -107,7 +127,8 @@ impl Base<'_> {
                     found.source.place,
                     secrets.bad.join("; ")
                 ),
-                "source_key is not the one that they were encrypted with",
+                "is source_key the one that they were encrypted with? What is broken in the source \
+                 itself must be mended there",
             );
         }
         refusals

@@ -78,6 +78,8 @@ fn healthy() -> Databases {
             read_only: false,
         },
         transactions: None,
+        pointing: Some(Vec::new()),
+        kept_reports: 0,
         unseeing: Vec::new(),
         secrets: Secrets {
             count: 2,
@@ -105,7 +107,7 @@ fn healthy() -> Databases {
 }
 
 fn planned(intent: Intent, found: Databases) -> Result<Plan<Action>, Unplanned> {
-    let follow_up = "follow_ups = [[\"superset\", \"init\"]]\n";
+    let follow_up = "follow_ups = [[\"superset\", \"init\"], [\"superset\", \"init\"]]\n";
     let inventory = Inventory {
         now: 1_700_000_000,
         world: BTreeMap::from([("sql.metadata".to_owned(), "db:3306".to_owned())]),
@@ -140,7 +142,8 @@ fn a_first_copy_destroys_nothing() {
             ("rewrite", 0),
             ("check", 0),
             ("cut-over", 2),
-            ("follow-up-1", 3)
+            ("follow-up-1", 3),
+            ("follow-up-2", 3)
         ]
     );
     assert!(!plan.is_irreversible());
@@ -161,6 +164,13 @@ fn a_first_copy_destroys_nothing() {
             .iter()
             .any(|note| note.contains("stays: the profile has no rule"))
     );
+    let absent = plan
+        .notes
+        .iter()
+        .find(|note| note.contains("does not have"));
+    let absent = absent.unwrap();
+    assert!(absent.contains("key_value"), "{absent}");
+    assert!(!absent.contains("logs"), "{absent}");
 }
 
 #[test]
@@ -207,9 +217,37 @@ fn restoring_is_one_step_and_needs_something_to_restore() {
     };
     assert!(refusals[0].what.contains("holds nothing to put back"));
     found.previous.fingerprint = "copy 7".to_owned();
-    let plan = planned(Intent::Restore, found).unwrap();
+    let plan = planned(Intent::Restore, found.clone()).unwrap();
     assert_eq!(lint(&plan), Vec::<String>::new());
     assert_eq!(steps(&plan), [("swap-back", 2)]);
+    assert!(!plan.notes.iter().any(|note| note.contains("active")));
+
+    found.kept_reports = 2;
+    let plan = planned(Intent::Restore, found).unwrap();
+    let told = plan.notes.join("\n");
+    assert!(
+        told.contains("2 reports of metadata:superset_staging_previous are active"),
+        "{told}"
+    );
+    assert!(told.contains("the rename waits"), "{told}");
+}
+
+#[test]
+fn a_rename_that_may_be_cut_in_two_is_told() {
+    for (version, warns) in [
+        ("10.5.29-MariaDB-log", true),
+        ("5.5.68-MariaDB", true),
+        ("10.6.1-MariaDB", false),
+        ("11.4.2-MariaDB-ubu2404", false),
+    ] {
+        for intent in [Intent::Sync, Intent::Restore] {
+            let mut found = healthy();
+            found.target.server = version.to_owned();
+            found.previous.fingerprint = "copy 7".to_owned();
+            let told = planned(intent, found).unwrap().notes.join("\n");
+            assert_eq!(told.contains("before MariaDB 10.6"), warns, "{told}");
+        }
+    }
 }
 
 #[test]
@@ -232,6 +270,7 @@ fn what_may_be_in_the_way_is_told() {
         seconds: 340,
     }]);
     found.usage.1.reports = 1;
+    found.pointing = None;
     found.unseeing = vec!["GRANT TRIGGER".to_owned()];
     let text = told(found.clone());
     assert!(text.contains("WARNING: only 3.0 MiB free"), "{text}");
@@ -244,6 +283,7 @@ fn what_may_be_in_the_way_is_told() {
         "{text}"
     );
     assert!(text.contains("without GRANT TRIGGER"), "{text}");
+    assert!(text.contains("foreign keys of other databases"), "{text}");
     found.host.disk = None;
     let text = told(found);
     assert!(text.contains("free disk cannot be seen"), "{text}");
@@ -263,7 +303,7 @@ fn every_rule_refuses_by_itself() {
         name: name(),
         table: "dbs".to_owned(),
     };
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 14] = [
         (
             "looks like production: 2 users in the last week, and 1 in",
             Box::new(|f| f.usage = (usage(1, 0), usage(2, 0))),
@@ -273,6 +313,10 @@ fn every_rule_refuses_by_itself() {
             Box::new(|f| f.usage = (usage(1, 1), usage(1, 2))),
         ),
         ("is read only", Box::new(|f| f.host.read_only = true)),
+        (
+            "point into metadata:superset_staging or metadata:superset_staging_previous: a.b",
+            Box::new(|f| f.pointing = Some(vec!["a.b".to_owned()])),
+        ),
         (
             "takes about 2.0 MiB, and 1023.0 KiB are free in /srv/mysql",
             Box::new(|f| {
@@ -297,6 +341,10 @@ fn every_rule_refuses_by_itself() {
         (
             "no copy of ours",
             Box::new(|f| f.new.fingerprint = "names c".to_owned()),
+        ),
+        (
+            "neutralise: key_value has no column resource in metadata:superset_production",
+            Box::new(|f| f.source.objects.push(object("key_value", "BASE TABLE"))),
         ),
         ("not both keys", Box::new(|f| f.keys.1 = false)),
         (

@@ -120,13 +120,8 @@ impl Look<'_> {
         found: &Inventory,
     ) -> Result<Option<(Checkout, Option<Gap>)>, Failure> {
         let request = self.request;
-        let edits = request.fix_lint
-            || !(request.names.is_empty()
-                && request.projects.is_empty()
-                && request.drop.is_empty()
-                && request.drop_projects.is_empty());
         match found.world.get(REFINERY) {
-            Some(folder) if edits && request.after != After::Leave => {
+            Some(folder) if request.edits() && request.after != After::Leave => {
                 look::checkout(Path::new(folder), self.subject, self.policy, request.after)
                     .await
                     .map(Some)
@@ -168,7 +163,9 @@ fn local(request: &Request, dblists: Option<&Path>, found: &mut Inventory) -> Re
         (Target::Allowlist, &mut found.allowlist),
         (Target::Sqoop, &mut found.grouped),
     ] {
-        if request.wants(target) {
+        // Values are told apart by whether they are listed.
+        let compares = target == Target::Allowlist && request.since.is_some();
+        if request.wants(target) || compares {
             *slot = Some(text_file(&place, request, target)?);
         }
     }
@@ -226,10 +223,9 @@ fn text_file(place: &Path, request: &Request, target: Target) -> Result<TextFile
             Target::Allowlist => "sqoop",
             Target::Sqoop => "allowlist",
         };
-        let hint = format!(
-            "is {} a checkout of the refinery? --only {other} does without",
-            place.display()
-        );
+        let usual = format!("is {} a checkout of the refinery?", place.display());
+        let hint = failure.hint().unwrap_or(&usual);
+        let hint = format!("{hint} (--only {other} does without)");
         Failure::new(failure, hint)
     })?;
     Ok(TextFile { path: text, bytes })

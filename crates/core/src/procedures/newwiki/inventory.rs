@@ -82,6 +82,8 @@ pub struct Checkout {
     pub free_branch: String,
     /// Whether there is a commit-msg hook, which gives commits their Change-Id.
     pub hook: bool,
+    /// Whether it is configured who commits.
+    pub author: bool,
 }
 
 /// How the allowlist in HDFS stands.
@@ -122,4 +124,20 @@ pub struct Inventory {
     pub gaps: Vec<Gap>,
     /// The identities of the systems that were looked at.
     pub world: BTreeMap<String, String>,
+}
+
+impl Inventory {
+    /// The gaps about this place, or one that says `why` where there is none.
+    pub(super) fn missed(&self, place: &str, why: &str) -> Vec<Gap> {
+        let about = |gap: &&Gap| gap.place.starts_with(place);
+        let mut gaps: Vec<Gap> = self.gaps.iter().filter(about).cloned().collect();
+        if gaps.is_empty() {
+            gaps.push(Gap {
+                place: place.to_owned(),
+                why: why.to_owned(),
+                lane: None,
+            });
+        }
+        gaps
+    }
 }

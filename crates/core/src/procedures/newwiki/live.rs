@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::allowlist;
 use super::edit::{lines, text};
 use super::inventory::{Checkout, HdfsAllowlist, Inventory};
+use super::lint::{Kind, brought};
 use super::names::Name;
 use super::policy::Policy;
 use super::work::{FileWork, Work, gap};
@@ -50,9 +52,10 @@ pub(super) fn live(
             .iter()
             .any(|file| file.mend.is_some() || file.edit.is_some());
         match &found.checkout {
-            None if edits => live
-                .unseen
-                .push(gap("checkout", "how it stands is not known")),
+            None if edits => {
+                let missed = found.missed("checkout", "how it stands is not known");
+                live.unseen.extend(missed);
+            }
             Some(checkout) if edits => live.commit(request, policy, heading, found, work, checkout),
             Some(checkout) => live.refusals.extend(unfinished(checkout, request, policy)),
             None => {}
@@ -60,9 +63,10 @@ pub(super) fn live(
     }
     if request.sync_hdfs {
         match &found.hdfs {
-            None => live
-                .unseen
-                .push(gap(HDFS, "what the allowlist is there is not known")),
+            None => {
+                let missed = found.missed(HDFS, "what the allowlist is there is not known");
+                live.unseen.extend(missed);
+            }
             Some(there) => live.sync(policy, work, there),
         }
     }
@@ -179,6 +183,16 @@ impl Live {
             return;
         }
         let after = last(file);
+        // A row that HDFS holds once must not come to be there twice.
+        let (held, now) = (allowlist::lint(bytes), allowlist::lint(after));
+        let twice = brought(&held, &now);
+        if let Some(twice) = twice.iter().find(|one| one.kind == Kind::Duplicate) {
+            self.refusals.push(Refusal::new(
+                format!("{} would count views twice: {twice}", there.path),
+                "--fix-lint takes the second row out of the checkout's file first",
+            ));
+            return;
+        }
         let readable = there.mode & 0o444 == 0o444;
         if bytes == after && readable {
             return;
@@ -345,6 +359,12 @@ fn unfit(checkout: &Checkout, policy: &Policy) -> Vec<Refusal> {
             "install Gerrit's hook in .git/hooks/commit-msg, executable".to_owned(),
         );
     }
+    if !checkout.author {
+        refuse(
+            "git does not know who commits in the checkout".to_owned(),
+            "git config user.name NAME, and user.email ADDRESS, as Gerrit knows them".to_owned(),
+        );
+    }
     refusals
 }
 
@@ -365,11 +385,16 @@ fn message(work: &Work<'_>, heading: &Heading) -> String {
             gone.of(file.target).extend(hunk.remove.iter().map(column));
         }
     }
+    for lines in [&mut came, &mut gone] {
+        super::once(&mut lines.allowlist);
+        super::once(&mut lines.sqoop);
+    }
+    let mended = names(work, |file| file.mend.is_some());
     let subject = match (came.is_empty(), gone.is_empty()) {
-        (true, true) => format!("Mend the {}", names(work)),
+        (true, true) => format!("Mend the {mended}"),
         (false, true) => format!("Add {}", came.said("to")),
         (true, false) => format!("Remove {}", gone.said("from")),
-        (false, false) => format!("Update the {}", names(work)),
+        (false, false) => format!("Update the {}", names(work, |file| file.edit.is_some())),
     };
     let mut parts = vec![subject];
     let rows = |verb: &str, lines: &Lines| {
@@ -380,17 +405,18 @@ fn message(work: &Work<'_>, heading: &Heading) -> String {
     if rows.len() > 1 {
         parts.push(rows.join("\n"));
     }
+    if !(mended.is_empty() || came.is_empty() && gone.is_empty()) {
+        parts.push(format!("What was wrong in the {mended} is mended as well."));
+    }
     parts.extend(heading.reason.clone());
     parts.extend(heading.task.as_ref().map(|task| format!("Bug: {task}")));
     parts.join("\n\n") + "\n"
 }
 
-fn names(work: &Work<'_>) -> String {
-    let changed = work
-        .files
-        .iter()
-        .filter(|file| file.mend.is_some() || file.edit.is_some());
-    let names: Vec<&str> = changed.map(|file| called(file.target)).collect();
+/// What the files are called of which this holds.
+fn names(work: &Work<'_>, holds: fn(&FileWork<'_>) -> bool) -> String {
+    let which = work.files.iter().filter(|file| holds(file));
+    let names: Vec<&str> = which.map(|file| called(file.target)).collect();
     names.join(" and ")
 }
 

@@ -116,6 +116,12 @@ impl Request {
         (all && this) || direct
     }
 
+    /// Whether rows are to come or to go, or to be mended.
+    pub fn edits(&self) -> bool {
+        let rows = self.names.len() + self.projects.len() + self.drop.len();
+        self.fix_lint || rows + self.drop_projects.len() > 0
+    }
+
     /// The absolute path of a file in the refinery.
     pub fn path(&self, target: Target) -> PathBuf {
         self.refinery.join(target.path())
@@ -255,12 +261,7 @@ impl Procedure for Newwiki {
 
     fn wants_change(&self) -> bool {
         let request = &self.request;
-        !request.audit
-            && (request.fix_lint
-                || request.sync_hdfs
-                || [Target::Allowlist, Target::Sqoop]
-                    .into_iter()
-                    .any(|target| request.wants(target)))
+        !request.audit && (request.edits() || request.sync_hdfs)
     }
 
     fn safety(&self) -> String {

@@ -226,7 +226,10 @@ impl Project {
             return Err(wrong("projects are written without www. and m."));
         }
         // A family that is new is none that is misspelt.
-        let new = last.starts_with("wiki") && close_matches(last, last_parts()).is_empty();
+        let new = last
+            .strip_prefix("wiki")
+            .is_some_and(|rest| !rest.is_empty())
+            && close_matches(last, last_parts()).is_empty();
         if !(new || last_parts().any(|known| known == last)) {
             return Err(wrong("its last part is no wiki family"));
         }
@@ -254,9 +257,9 @@ impl Project {
             .map_or(text.as_str(), |(_, host)| host);
         let host = host.split('/').next()?;
         let host = host.strip_suffix(".org").unwrap_or(host);
-        let host = host
-            .strip_prefix("www.")
-            .unwrap_or(host)
+        let host = ["www.", "m."]
+            .iter()
+            .fold(host, |host, start| host.strip_prefix(start).unwrap_or(host))
             .replace(".m.", ".");
         Self::parse(&host).ok().or_else(|| {
             let (language, family) = host.rsplit_once('.')?;

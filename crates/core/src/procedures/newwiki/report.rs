@@ -36,16 +36,27 @@ pub(super) fn report(request: &Request, policy: &Policy, found: &Inventory) -> R
         .files
         .iter()
         .any(|file| file.mend.is_some() || file.edit.is_some());
-    let mut title = if leftovers {
-        "the files are to be changed"
-    } else {
-        "the files are as they were asked to be"
-    };
     let differs = in_hdfs(request, policy, &work, found);
+    let mut title = if !work.refusals.is_empty() {
+        "what was asked for is refused"
+    } else if leftovers {
+        "the files are to be changed"
+    } else if request.edits() {
+        "the files are as they were asked to be"
+    } else {
+        match (&found.hdfs, &differs) {
+            (Some(_), None) if request.sync_hdfs => "the allowlist in HDFS is the checkout's",
+            (Some(_), Some(_)) if request.sync_hdfs => {
+                "the allowlist in HDFS is not the checkout's"
+            }
+            _ => "no edit is asked for",
+        }
+    };
     leftovers |= differs.is_some();
     if let Some(table) = differs.clone() {
         push(table);
     }
+    let mut notes = Vec::new();
     if request.audit {
         let audit = audit(found);
         leftovers = audit.missing || differs.is_some();
@@ -55,6 +66,7 @@ pub(super) fn report(request: &Request, policy: &Policy, found: &Inventory) -> R
             "no wiki is missing"
         };
         audit.tables.into_iter().for_each(push);
+        notes = audit.notes;
     }
     let offline = request.offline.then(|| OFFLINE.to_owned());
     let files = work
@@ -65,7 +77,7 @@ pub(super) fn report(request: &Request, policy: &Policy, found: &Inventory) -> R
         document: Document {
             title: loud(request, title.to_owned()),
             tables,
-            notes: offline.into_iter().chain(files).collect(),
+            notes: offline.into_iter().chain(files).chain(notes).collect(),
         },
         leftovers,
         gaps: found.gaps.clone(),
@@ -231,6 +243,7 @@ type Rows = BTreeMap<Vec<u8>, Vec<usize>>;
 
 struct Audit {
     tables: Vec<Table>,
+    notes: Vec<String>,
     /// Whether anything is there that somebody should do something about.
     missing: bool,
 }
@@ -241,11 +254,31 @@ fn audit(found: &Inventory) -> Audit {
     let open = lists
         .open()
         .filter_map(|name| resolve(name, Some(&lists)).ok());
+    let open: Vec<Wiki> = open.collect();
     let listed = Listed::new(found);
-    let missing: Vec<Vec<String>> = open
-        .map(|wiki| row(&wiki, &listed, found))
-        .filter(|row| row.iter().any(|cell| cell.starts_with(MISSING)))
+    let missing: Vec<(&Wiki, Vec<String>)> = open
+        .iter()
+        .map(|wiki| (wiki, row(wiki, &listed, found)))
+        .filter(|(_, row)| row.iter().any(|cell| cell.starts_with(MISSING)))
         .collect();
+    let ready = |wiki: &Wiki| {
+        let both = found.replicas.get(wiki.name.as_str());
+        both.is_some_and(|both| {
+            let sides = [&both.production, &both.cloud];
+            sides.iter().all(|side| matches!(side, Readiness::Ready(_)))
+        })
+    };
+    let let_in: Vec<&str> = missing
+        .iter()
+        .filter(|(wiki, _)| ready(wiki))
+        .map(|(wiki, _)| wiki.name.as_str())
+        .collect();
+    let title = format!(
+        "open wikis that are missing somewhere: {} of {}",
+        missing.len(),
+        open.len()
+    );
+    let missing: Vec<Vec<String>> = missing.into_iter().map(|(_, row)| row).collect();
     let keys = |rows: &Option<Rows>| -> Vec<String> {
         rows.iter()
             .flat_map(Rows::keys)
@@ -268,14 +301,15 @@ fn audit(found: &Inventory) -> Audit {
         rows: if looked { rows } else { Vec::new() },
     };
     let single = |keys: Vec<String>| keys.into_iter().map(|key| vec![key]).collect::<Vec<_>>();
+    let let_in = (!let_in.is_empty()).then(|| {
+        let names = let_in.join(" ");
+        format!("on both replicas, and can be let in: newwiki {names}")
+    });
     Audit {
+        notes: let_in.into_iter().collect(),
         missing: looked && !(missing.is_empty() && wikis.is_empty()),
         tables: vec![
-            table(
-                "open wikis that are missing somewhere",
-                COLUMNS.into(),
-                missing,
-            ),
+            table(&title, COLUMNS.into(), missing),
             table(
                 "in the sqoop list and not in all.dblist: sqoop will fail",
                 vec!["wiki"],

@@ -63,7 +63,9 @@ pub(super) fn meanings<'a>(
 
 /// The wikis among them that nobody asked for, where the allowlist is about to be edited.
 pub(super) fn offer(request: &Request, work: &Work<'_>, found: &Inventory) -> Option<Offer> {
-    found.allowlist.as_ref()?;
+    if !(request.edits() && request.wants(Target::Allowlist)) {
+        return None;
+    }
     let wikis = meanings(request, work, found);
     let choices: Vec<(String, String)> = wikis
         .into_iter()

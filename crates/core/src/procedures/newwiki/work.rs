@@ -48,8 +48,8 @@ pub(super) struct Work<'a> {
 pub(super) fn work<'a>(request: &Request, found: &'a Inventory) -> Work<'a> {
     let mut work = Work::default();
     if !request.offline && found.lists.is_none() && !request.names.is_empty() {
-        work.unseen
-            .push(gap("dblists", "without them no name is known"));
+        let missed = found.missed("dblists", "without them no name is known");
+        work.unseen.extend(missed);
         return work;
     }
     for name in &request.names {
@@ -105,15 +105,9 @@ impl<'a> Work<'a> {
                 .push(gap("replicas", &format!("{name} was not looked for")));
             return;
         };
-        for (place, readiness) in [
-            (
-                format!("the production replica (database {name})"),
-                &replicas.production,
-            ),
-            (
-                format!("the cloud replica (database {name}_p)"),
-                &replicas.cloud,
-            ),
+        for (side, database, readiness) in [
+            ("production", name.to_string(), &replicas.production),
+            ("cloud", format!("{name}_p"), &replicas.cloud),
         ] {
             let what = match readiness {
                 Readiness::Ready(_) => continue,
@@ -121,13 +115,19 @@ impl<'a> Work<'a> {
                 Readiness::Empty => "the database has no tables".to_owned(),
                 Readiness::Lacks(tables) => format!("it lacks {}", tables.join(", ")),
                 Readiness::Unknown => {
-                    self.unseen
-                        .push(gap(&place, &format!("it could not be asked about {name}")));
+                    let why = format!("it could not be asked about {name}");
+                    for gap in found.missed(&format!("{side} replica"), &why) {
+                        if !self.unseen.contains(&gap) {
+                            self.unseen.push(gap);
+                        }
+                    }
                     continue;
                 }
             };
             self.refusals.push(Refusal {
-                what: format!("{name} is not ready on {place}: {what}"),
+                what: format!(
+                    "{name} is not ready on the {side} replica (database {database}): {what}"
+                ),
                 hint: "wait until it is there: sqoop fails for all wikis when one is missing; \
                        --only allowlist does without"
                     .to_owned(),
@@ -202,6 +202,8 @@ impl<'a> Work<'a> {
             .map(|name| name.project(special(name)).into())
             .collect();
         drop.extend(request.drop_projects.iter().cloned());
+        super::once(&mut add);
+        super::once(&mut drop);
         let both = |one: &&Project| drop.iter().any(|dropped| dropped == one.as_str());
         if let Some(project) = add.iter().find(both) {
             return Err(Refusal {

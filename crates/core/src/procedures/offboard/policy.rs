@@ -121,7 +121,11 @@ impl Policy {
             let always = always.iter().map(|&name| name.to_owned());
             configured.iter().cloned().chain(always).collect()
         };
-        let never = [&NEVER_OFFBOARDED[..], &[self.archive_owner.as_str()]].concat();
+        let system = [
+            &self.system_accounts[..],
+            std::slice::from_ref(&self.archive_owner),
+        ]
+        .concat();
         Guard {
             hdfs_roots: self.hdfs_roots.clone(),
             host_roots: self
@@ -131,7 +135,7 @@ impl Policy {
                 .chain([archives, crontabs])
                 .collect(),
             protected_databases: with(&self.protected_databases, &NEVER_DROPPED),
-            system_accounts: with(&self.system_accounts, &never),
+            system_accounts: with(&system, &NEVER_OFFBOARDED),
             min_uid: self.min_uid,
             never_archive: self.never_archive.clone(),
             files: Vec::new(),

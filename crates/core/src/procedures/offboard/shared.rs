@@ -215,10 +215,14 @@ impl Shared {
                 .map(|one| one.name.as_str())
                 .collect();
             let folders: Vec<String> = roots.iter().cloned().collect();
-            let found = metastore
+            let mut found: Vec<Location> = metastore
                 .locations(&names, &folders)
-                .try_filter(|location| std::future::ready(may_be_inside(location)));
-            Ok(found.try_collect().await?)
+                .try_filter(|location| std::future::ready(may_be_inside(location)))
+                .try_collect()
+                .await?;
+            // They come as they are found; the same world shall give the same plan.
+            found.sort_unstable();
+            Ok(found)
         };
         again(self.locations.get_or_init(find).await).map(Vec::as_slice)
     }

@@ -67,7 +67,7 @@ impl Said {
 
 /// Words of git in the C locale, of Gerrit and of ssh, and the way out. The first that fits.
 /// Source: git 2.39, `Documentation/` and messages; Gerrit, "Error Messages".
-const HINTS: [(&str, &str); 15] = [
+const HINTS: [(&str, &str); 17] = [
     (
         "missing Change-Id",
         "install Gerrit's commit-msg hook in the checkout, then: git commit --amend --no-edit",
@@ -99,6 +99,14 @@ const HINTS: [(&str, &str); 15] = [
     (
         "not a git repository",
         "--refinery or newwiki.refinery names the checkout",
+    ),
+    (
+        "No such remote",
+        "newwiki.remote names the one that changes are pushed to; git remote -v tells which there are",
+    ),
+    (
+        "did not match any file(s) known to git",
+        "git does not know the file: is it the checkout of the refinery?",
     ),
     (
         ".lock': File exists",
@@ -139,9 +147,12 @@ impl Error {
                 "the remote or a hook hangs; look at it, then go on with the plan"
             }
             Self::Refused { source, .. } => {
-                HINTS.iter().find(|(words, _)| source.0.contains(words))?.1
+                let known = HINTS.iter().find(|(words, _)| source.0.contains(words));
+                known.map_or("do what git, or its hook, says; then run again", |known| {
+                    known.1
+                })
             }
-            Self::Unexpected { .. } => return None,
+            Self::Unexpected { .. } => "git status there tells: is there a commit at all?",
         };
         Some(hint.to_owned())
     }

@@ -228,6 +228,18 @@ impl Git {
         Ok(tokio::fs::metadata(path).await.is_ok_and(runs))
     }
 
+    /// Whether it is configured who commits: a name and an address.
+    pub async fn has_author(&self) -> Result<bool, Error> {
+        match self
+            .text("asking who commits", ["var", "GIT_COMMITTER_IDENT"])
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Where a remote is pushed to, without a password that may be in it.
     pub async fn url(&self, remote: &str) -> Result<String, Error> {
         let arguments = ["remote", "get-url", "--push", "--", remote];

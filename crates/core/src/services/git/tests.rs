@@ -111,8 +111,10 @@ async fn one_commit_on_a_branch_holds_the_named_files_only() {
 #[tokio::test]
 async fn nobody_is_made_up_as_an_author() {
     let (folder, git) = checkout();
+    assert!(git.has_author().await.unwrap());
     by_hand(&git, &["config", "user.email", ""]);
     by_hand(&git, &["config", "user.name", ""]);
+    assert!(!git.has_author().await.unwrap());
     fs::write(folder.path().join("list"), "b\n").unwrap();
     let error = git.commit("Add b", &["list"]).await.unwrap_err();
     assert!(error.hint().unwrap().contains("user."), "{error:?}");

@@ -8,13 +8,17 @@ use data_encoding::HEXLOWER;
 use futures::stream::{self, Stream, StreamExt};
 use hdfs_native::WriteOptions;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Detail, Error, Hdfs, path};
 
 /// How many pieces of a file are read before they are asked for.
 const AHEAD: usize = 16;
+
+/// How much more of a file must have been written before it is looked which of its blocks can be
+/// read back: less than a block, as each is closed only when the next one begins.
+const STEP: u64 = 32 << 20;
 
 /// What a write does with a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +63,8 @@ impl Hdfs {
     /// Writes `body` to the file `path` with `mode`. The bytes go to `_TMP.NAME` in the same
     /// folder, which must exist; they are read back and compared by length and SHA-256, and only
     /// then get their name. So under `path` there is the whole file or what was there before. A
-    /// failed write leaves nothing; what a killed one leaves, the next one replaces.
+    /// failed write leaves nothing; what a killed one leaves, the next one replaces. Blocks that
+    /// are closed are read back while the next are written.
     ///
     /// `body` must end with an error when it is incomplete: its end without one means success.
     ///
@@ -137,14 +142,30 @@ impl Hdfs {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        self.read_from(path, 0).await
+    }
+
+    /// [`Hdfs::read`] from an offset on. Of a file that is being written, the blocks that are
+    /// closed.
+    async fn read_from(
+        &self,
+        path: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
         let path = path::normal(path)?;
         let reader = self
             .repeat("read", &path, |client, path| async move {
                 client.read(&path).await
             })
             .await?;
-        let length = reader.file_length();
-        let mut pieces = Box::pin(reader.read_range_stream(0, length));
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let Some(length) = reader.file_length().checked_sub(offset) else {
+            return Err(Error::Corrupt {
+                call: Box::new(self.call("read", &path)),
+                source: Detail::of(&format!("of its first {offset} bytes some are gone")),
+            });
+        };
+        let mut pieces = Box::pin(reader.read_range_stream(offset, length));
         // One task for all pieces: it reads on while the last ones are looked at.
         let (sender, receiver) = mpsc::channel(AHEAD);
         let hdfs = self.clone();
@@ -211,27 +232,48 @@ impl Hdfs {
 
     /// Length and SHA-256 of a file, read whole.
     pub async fn sha256(&self, path: &str) -> Result<Written, Error> {
-        self.read_back(path, None).await
+        let mut tally = Tally::default();
+        self.read_on(path, &mut tally, &mut None).await?;
+        Ok(tally.finish())
     }
 
-    /// [`Hdfs::sha256`], which hands the pieces on.
+    /// Reads a file back while it is written: a closed block does not change any more. `sent` is
+    /// how many bytes were written, and ends when the file is closed.
     async fn read_back(
         &self,
         path: &str,
+        mut sent: watch::Receiver<u64>,
         mut shown: Option<mpsc::Sender<Bytes>>,
     ) -> Result<Written, Error> {
-        let mut pieces = std::pin::pin!(self.read(path).await?);
         let mut tally = Tally::default();
+        let mut next = STEP;
+        while let Ok(sent) = sent.wait_for(|sent| *sent >= next).await.map(|sent| *sent) {
+            next = sent + STEP;
+            // What cannot be read yet is read at the end; then a failure counts.
+            let _ = self.read_on(path, &mut tally, &mut shown).await;
+        }
+        self.read_on(path, &mut tally, &mut shown).await?;
+        Ok(tally.finish())
+    }
+
+    /// Reads from where `tally` has got to, and hands the pieces on.
+    async fn read_on(
+        &self,
+        path: &str,
+        tally: &mut Tally,
+        shown: &mut Option<mpsc::Sender<Bytes>>,
+    ) -> Result<(), Error> {
+        let mut pieces = std::pin::pin!(self.read_from(path, tally.bytes).await?);
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             tally.add(&piece);
             if let Some(to) = &shown
                 && to.send(piece).await.is_err()
             {
-                shown = None;
+                *shown = None;
             }
         }
-        Ok(tally.finish())
+        Ok(())
     }
 
     async fn write_as<S, E>(
@@ -255,8 +297,11 @@ impl Hdfs {
             });
         }
         let written = Box::pin(async {
-            let sent = self.send(temporary, mode, body).await?;
-            let found = self.read_back(temporary, shown).await?;
+            let (progress, so_far) = watch::channel(0);
+            let (sent, found) = tokio::try_join!(
+                self.send(temporary, mode, body, progress),
+                self.read_back(temporary, so_far, shown)
+            )?;
             if found != sent {
                 let message = format!(
                     "wrote {} bytes with sha256 {}, read back {} with {}",
@@ -278,8 +323,15 @@ impl Hdfs {
         written
     }
 
-    /// Streams `body` into the new file `path`, replacing an unfinished one.
-    async fn send<S, E>(&self, path: &str, mode: u16, body: S) -> Result<Written, Error>
+    /// Streams `body` into the new file `path`, replacing an unfinished one; tells `progress` how
+    /// many bytes were written.
+    async fn send<S, E>(
+        &self,
+        path: &str,
+        mode: u16,
+        body: S,
+        progress: watch::Sender<u64>,
+    ) -> Result<Written, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -309,6 +361,7 @@ impl Hdfs {
                 Ok(writer)
             };
             writer = self.once(call(), sent).await?;
+            progress.send_replace(tally.bytes);
         }
         self.once(call(), async move { Box::pin(writer.close()).await })
             .await?;

@@ -69,10 +69,10 @@ impl Metastore {
             self.alter_table(database, name, table).await?;
             changed += 1;
         }
-        let mut batches = std::pin::pin!(self.wire_partitions(database, name));
+        let mut batches = std::pin::pin!(self.partition_batches(database, name));
         while let Some(batch) = batches.try_next().await? {
             let mut moved = Vec::new();
-            for (_, mut partition) in batch {
+            for mut partition in batch {
                 if partition
                     .sd
                     .as_mut()

@@ -3021,6 +3021,7 @@ pub trait TThriftHiveMetastoreSyncClient {
   fn create_table(&mut self, tbl: Table) -> thrift::Result<()>;
   fn alter_table_with_environment_context(&mut self, dbname: String, tbl_name: String, new_tbl: Table, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn drop_table(&mut self, dbname: String, name: String, delete_data: bool) -> thrift::Result<()>;
+  fn get_partitions(&mut self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<Partition>>;
   fn get_partition_names(&mut self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<String>>;
   fn get_partitions_by_names(&mut self, db_name: String, tbl_name: String, names: Vec<String>) -> thrift::Result<Vec<Partition>>;
   fn add_partitions(&mut self, new_parts: Vec<Partition>) -> thrift::Result<i32>;
@@ -3460,6 +3461,33 @@ impl <C: TThriftClient + TThriftHiveMetastoreSyncClientMarker> TThriftHiveMetast
       result.ok_or()
     }
   }
+  fn get_partitions(&mut self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<Partition>> {
+    (
+      {
+        self.increment_sequence_number();
+        let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Call, self.sequence_number());
+        let call_args = ThriftHiveMetastoreGetPartitionsArgs { db_name, tbl_name, max_parts };
+        self.o_prot_mut().write_message_begin(&message_ident)?;
+        call_args.write_to_out_protocol(self.o_prot_mut())?;
+        self.o_prot_mut().write_message_end()?;
+        self.o_prot_mut().flush()
+      }
+    )?;
+    {
+      let message_ident = self.i_prot_mut().read_message_begin()?;
+      verify_expected_sequence_number(self.sequence_number(), message_ident.sequence_number)?;
+      verify_expected_service_call("get_partitions", &message_ident.name)?;
+      if message_ident.message_type == TMessageType::Exception {
+        let remote_error = thrift::Error::read_application_error_from_in_protocol(self.i_prot_mut())?;
+        self.i_prot_mut().read_message_end()?;
+        return Err(thrift::Error::Application(remote_error))
+      }
+      verify_expected_message_type(TMessageType::Reply, message_ident.message_type)?;
+      let result = ThriftHiveMetastoreGetPartitionsResult::read_from_in_protocol(self.i_prot_mut())?;
+      self.i_prot_mut().read_message_end()?;
+      result.ok_or()
+    }
+  }
   fn get_partition_names(&mut self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<String>> {
     (
       {
@@ -3698,6 +3726,7 @@ pub trait ThriftHiveMetastoreSyncHandler {
   fn handle_create_table(&self, tbl: Table) -> thrift::Result<()>;
   fn handle_alter_table_with_environment_context(&self, dbname: String, tbl_name: String, new_tbl: Table, environment_context: EnvironmentContext) -> thrift::Result<()>;
   fn handle_drop_table(&self, dbname: String, name: String, delete_data: bool) -> thrift::Result<()>;
+  fn handle_get_partitions(&self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<Partition>>;
   fn handle_get_partition_names(&self, db_name: String, tbl_name: String, max_parts: i16) -> thrift::Result<Vec<String>>;
   fn handle_get_partitions_by_names(&self, db_name: String, tbl_name: String, names: Vec<String>) -> thrift::Result<Vec<Partition>>;
   fn handle_add_partitions(&self, new_parts: Vec<Partition>) -> thrift::Result<i32>;
@@ -3762,6 +3791,9 @@ impl <H: ThriftHiveMetastoreSyncHandler> ThriftHiveMetastoreSyncProcessor<H> {
   }
   fn process_drop_table(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_drop_table(&self.handler, incoming_sequence_number, i_prot, o_prot)
+  }
+  fn process_get_partitions(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    TThriftHiveMetastoreProcessFunctions::process_get_partitions(&self.handler, incoming_sequence_number, i_prot, o_prot)
   }
   fn process_get_partition_names(&self, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     TThriftHiveMetastoreProcessFunctions::process_get_partition_names(&self.handler, incoming_sequence_number, i_prot, o_prot)
@@ -4781,6 +4813,74 @@ impl TThriftHiveMetastoreProcessFunctions {
       },
     }
   }
+  pub fn process_get_partitions<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let args = ThriftHiveMetastoreGetPartitionsArgs::read_from_in_protocol(i_prot)?;
+    match handler.handle_get_partitions(args.db_name, args.tbl_name, args.max_parts) {
+      Ok(handler_return) => {
+        let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Reply, incoming_sequence_number);
+        o_prot.write_message_begin(&message_ident)?;
+        let ret = ThriftHiveMetastoreGetPartitionsResult { result_value: Some(handler_return), o1: None, o2: None };
+        ret.write_to_out_protocol(o_prot)?;
+        o_prot.write_message_end()?;
+        o_prot.flush()
+      },
+      Err(e) => {
+        match e {
+          thrift::Error::User(usr_err) => {
+            if usr_err.downcast_ref::<NoSuchObjectException>().is_some() {
+              let err = usr_err.downcast::<NoSuchObjectException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreGetPartitionsResult{ result_value: None, o1: Some(*err), o2: None };
+              let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else if usr_err.downcast_ref::<MetaException>().is_some() {
+              let err = usr_err.downcast::<MetaException>().expect("downcast already checked");
+              let ret_err = ThriftHiveMetastoreGetPartitionsResult{ result_value: None, o1: None, o2: Some(*err) };
+              let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Reply, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              ret_err.write_to_out_protocol(o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            } else {
+              let ret_err = {
+                ApplicationError::new(
+                  ApplicationErrorKind::Unknown,
+                  usr_err.to_string()
+                )
+              };
+              let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Exception, incoming_sequence_number);
+              o_prot.write_message_begin(&message_ident)?;
+              thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+              o_prot.write_message_end()?;
+              o_prot.flush()
+            }
+          },
+          thrift::Error::Application(app_err) => {
+            let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&app_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+          _ => {
+            let ret_err = {
+              ApplicationError::new(
+                ApplicationErrorKind::Unknown,
+                e.to_string()
+              )
+            };
+            let message_ident = TMessageIdentifier::new("get_partitions", TMessageType::Exception, incoming_sequence_number);
+            o_prot.write_message_begin(&message_ident)?;
+            thrift::Error::write_application_error_to_out_protocol(&ret_err, o_prot)?;
+            o_prot.write_message_end()?;
+            o_prot.flush()
+          },
+        }
+      },
+    }
+  }
   pub fn process_get_partition_names<H: ThriftHiveMetastoreSyncHandler>(handler: &H, incoming_sequence_number: i32, i_prot: &mut dyn TInputProtocol, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
     let args = ThriftHiveMetastoreGetPartitionNamesArgs::read_from_in_protocol(i_prot)?;
     match handler.handle_get_partition_names(args.db_name, args.tbl_name, args.max_parts) {
@@ -5391,6 +5491,9 @@ impl <H: ThriftHiveMetastoreSyncHandler> TProcessor for ThriftHiveMetastoreSyncP
       },
       "drop_table" => {
         self.process_drop_table(message_ident.sequence_number, i_prot, o_prot)
+      },
+      "get_partitions" => {
+        self.process_get_partitions(message_ident.sequence_number, i_prot, o_prot)
       },
       "get_partition_names" => {
         self.process_get_partition_names(message_ident.sequence_number, i_prot, o_prot)
@@ -7594,6 +7697,177 @@ impl ThriftHiveMetastoreDropTableResult {
 }
 
 //
+// ThriftHiveMetastoreGetPartitionsArgs
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreGetPartitionsArgs {
+  db_name: String,
+  tbl_name: String,
+  max_parts: i16,
+}
+
+impl ThriftHiveMetastoreGetPartitionsArgs {
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreGetPartitionsArgs> {
+    i_prot.read_struct_begin()?;
+    let mut f_1: Option<String> = None;
+    let mut f_2: Option<String> = None;
+    let mut f_3: Option<i16> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        1 => {
+          let val = i_prot.read_string()?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = i_prot.read_string()?;
+          f_2 = Some(val);
+        },
+        3 => {
+          let val = i_prot.read_i16()?;
+          f_3 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    verify_required_field_exists("ThriftHiveMetastoreGetPartitionsArgs.db_name", &f_1)?;
+    verify_required_field_exists("ThriftHiveMetastoreGetPartitionsArgs.tbl_name", &f_2)?;
+    verify_required_field_exists("ThriftHiveMetastoreGetPartitionsArgs.max_parts", &f_3)?;
+    let ret = ThriftHiveMetastoreGetPartitionsArgs {
+      db_name: f_1.expect("auto-generated code should have checked for presence of required fields"),
+      tbl_name: f_2.expect("auto-generated code should have checked for presence of required fields"),
+      max_parts: f_3.expect("auto-generated code should have checked for presence of required fields"),
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("get_partitions_args");
+    o_prot.write_struct_begin(&struct_ident)?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("db_name", TType::String, 1))?;
+    o_prot.write_string(&self.db_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("tbl_name", TType::String, 2))?;
+    o_prot.write_string(&self.tbl_name)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_begin(&TFieldIdentifier::new("max_parts", TType::I16, 3))?;
+    o_prot.write_i16(self.max_parts)?;
+    o_prot.write_field_end()?;
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
+// ThriftHiveMetastoreGetPartitionsResult
+//
+
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ThriftHiveMetastoreGetPartitionsResult {
+  result_value: Option<Vec<Partition>>,
+  o1: Option<NoSuchObjectException>,
+  o2: Option<MetaException>,
+}
+
+impl ThriftHiveMetastoreGetPartitionsResult {
+  fn ok_or(self) -> thrift::Result<Vec<Partition>> {
+    if self.o1.is_some() {
+      Err(thrift::Error::User(Box::new(self.o1.unwrap())))
+    } else if self.o2.is_some() {
+      Err(thrift::Error::User(Box::new(self.o2.unwrap())))
+    } else if self.result_value.is_some() {
+      Ok(self.result_value.unwrap())
+    } else {
+      Err(
+        thrift::Error::Application(
+          ApplicationError::new(
+            ApplicationErrorKind::MissingResult,
+            "no result received for ThriftHiveMetastoreGetPartitions"
+          )
+        )
+      )
+    }
+  }
+  fn read_from_in_protocol(i_prot: &mut dyn TInputProtocol) -> thrift::Result<ThriftHiveMetastoreGetPartitionsResult> {
+    i_prot.read_struct_begin()?;
+    let mut f_0: Option<Vec<Partition>> = None;
+    let mut f_1: Option<NoSuchObjectException> = None;
+    let mut f_2: Option<MetaException> = None;
+    loop {
+      let field_ident = i_prot.read_field_begin()?;
+      if field_ident.field_type == TType::Stop {
+        break;
+      }
+      let field_id = field_id(&field_ident)?;
+      match field_id {
+        0 => {
+          let list_ident = i_prot.read_list_begin()?;
+          let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
+          for _ in 0..list_ident.size {
+            let list_elem_43 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_43);
+          }
+          i_prot.read_list_end()?;
+          f_0 = Some(val);
+        },
+        1 => {
+          let val = NoSuchObjectException::read_from_in_protocol(i_prot)?;
+          f_1 = Some(val);
+        },
+        2 => {
+          let val = MetaException::read_from_in_protocol(i_prot)?;
+          f_2 = Some(val);
+        },
+        _ => {
+          i_prot.skip(field_ident.field_type)?;
+        },
+      };
+      i_prot.read_field_end()?;
+    }
+    i_prot.read_struct_end()?;
+    let ret = ThriftHiveMetastoreGetPartitionsResult {
+      result_value: f_0,
+      o1: f_1,
+      o2: f_2,
+    };
+    Ok(ret)
+  }
+  fn write_to_out_protocol(&self, o_prot: &mut dyn TOutputProtocol) -> thrift::Result<()> {
+    let struct_ident = TStructIdentifier::new("ThriftHiveMetastoreGetPartitionsResult");
+    o_prot.write_struct_begin(&struct_ident)?;
+    if let Some(ref fld_var) = self.result_value {
+      o_prot.write_field_begin(&TFieldIdentifier::new("result_value", TType::List, 0))?;
+      o_prot.write_list_begin(&TListIdentifier::new(TType::Struct, fld_var.len() as i32))?;
+      for e in fld_var {
+        e.write_to_out_protocol(o_prot)?;
+      }
+      o_prot.write_list_end()?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o1 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o1", TType::Struct, 1))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    if let Some(ref fld_var) = self.o2 {
+      o_prot.write_field_begin(&TFieldIdentifier::new("o2", TType::Struct, 2))?;
+      fld_var.write_to_out_protocol(o_prot)?;
+      o_prot.write_field_end()?
+    }
+    o_prot.write_field_stop()?;
+    o_prot.write_struct_end()
+  }
+}
+
+//
 // ThriftHiveMetastoreGetPartitionNamesArgs
 //
 
@@ -7709,8 +7983,8 @@ impl ThriftHiveMetastoreGetPartitionNamesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_43 = i_prot.read_string()?;
-            val.push(list_elem_43);
+            let list_elem_44 = i_prot.read_string()?;
+            val.push(list_elem_44);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -7800,8 +8074,8 @@ impl ThriftHiveMetastoreGetPartitionsByNamesArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_44 = i_prot.read_string()?;
-            val.push(list_elem_44);
+            let list_elem_45 = i_prot.read_string()?;
+            val.push(list_elem_45);
           }
           i_prot.read_list_end()?;
           f_3 = Some(val);
@@ -7890,8 +8164,8 @@ impl ThriftHiveMetastoreGetPartitionsByNamesResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_45 = Partition::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_45);
+            let list_elem_46 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_46);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);
@@ -7969,8 +8243,8 @@ impl ThriftHiveMetastoreAddPartitionsArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_46 = Partition::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_46);
+            let list_elem_47 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_47);
           }
           i_prot.read_list_end()?;
           f_1 = Some(val);
@@ -8146,8 +8420,8 @@ impl ThriftHiveMetastoreAlterPartitionsWithEnvironmentContextArgs {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<Partition> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_47 = Partition::read_from_in_protocol(i_prot)?;
-            val.push(list_elem_47);
+            let list_elem_48 = Partition::read_from_in_protocol(i_prot)?;
+            val.push(list_elem_48);
           }
           i_prot.read_list_end()?;
           f_3 = Some(val);
@@ -8370,8 +8644,8 @@ impl ThriftHiveMetastoreGetFunctionsResult {
           let list_ident = i_prot.read_list_begin()?;
           let mut val: Vec<String> = Vec::with_capacity(list_ident.size as usize);
           for _ in 0..list_ident.size {
-            let list_elem_48 = i_prot.read_string()?;
-            val.push(list_elem_48);
+            let list_elem_49 = i_prot.read_string()?;
+            val.push(list_elem_49);
           }
           i_prot.read_list_end()?;
           f_0 = Some(val);

@@ -22,6 +22,7 @@ mod error;
 #[rustfmt::skip]
 #[path = "gen.rs"]
 mod gen_hive;
+mod partitions;
 mod read;
 mod record;
 mod remake;
@@ -40,7 +41,7 @@ use connection::{Client, Connection, failed};
 pub use error::Error;
 pub use record::{DatabaseRecord, FunctionRecord, PartitionRecord, TableRecord};
 pub use remake::Likeness;
-pub use types::{Database, Definition, Kind, Location, Partition, Table};
+pub use types::{Database, Definition, Kind, Location, Partition, PartitionFolder, Table};
 
 /// How the metastore is reached.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! What the metastore can tell.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,13 +10,11 @@ use thrift::protocol::{TBinaryOutputProtocol, TSerializable};
 use thrift::transport::TBufferChannel;
 
 use super::gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
-use super::text::{names_database, partition_name};
-use super::{Database, Definition, Error, Location, Metastore, Partition, Table, ddl};
+use super::text::names_database;
+use super::{Database, Definition, Error, Location, Metastore, Table, ddl};
 
-/// How many partitions are asked for by name in one call: answers stay small, and the backing
+/// How many tables are asked for by name in one call: answers stay small, and the backing
 /// database's lists short.
-const BATCH: usize = 500;
-/// How many tables.
 const TABLES: usize = 100;
 
 /// How many batches of tables are asked for at once: the metastore puts each table together
@@ -167,94 +166,6 @@ impl Metastore {
         Ok(found)
     }
 
-    /// A table's partitions, in batches, so that a million of them need no memory.
-    pub fn partitions(
-        &self,
-        database: &str,
-        table: &str,
-    ) -> impl Stream<Item = Result<Partition, Error>> + Send + use<> {
-        self.wire_partitions(database, table)
-            .map_ok(|batch| {
-                stream::iter(batch.into_iter().map(|(name, partition)| {
-                    let location = partition.sd.as_ref().and_then(|sd| sd.location.clone());
-                    Ok(Partition {
-                        thrift: encoded(&partition, || format!("partition {name}"))?,
-                        location: location.filter(|location| !location.is_empty()),
-                        parameters: partition.parameters.unwrap_or_default(),
-                        name,
-                    })
-                }))
-            })
-            .try_flatten()
-    }
-
-    /// Batches of partitions with their names.
-    pub(super) fn wire_partitions(
-        &self,
-        database: &str,
-        table: &str,
-    ) -> impl Stream<Item = Result<Vec<(String, wire::Partition)>, Error>> + Send + use<> {
-        let this = self.clone();
-        let (database, table) = (database.to_owned(), table.to_owned());
-        stream::once(async move {
-            let what = format!("partitions of {database}.{table}");
-            let key = (database.clone(), table.clone());
-            let names = this.call(what.clone(), move |client| {
-                client.get_partition_names(key.0.clone(), key.1.clone(), -1)
-            });
-            let names = this.unless_dropped(&database, &table, names.await).await?;
-            let batches: Vec<Vec<String>> = names.chunks(BATCH).map(<[String]>::to_vec).collect();
-            Ok(
-                stream::iter(batches.into_iter().map(Ok)).and_then(move |names| {
-                    let (this, what) = (this.clone(), what.clone());
-                    let (database, table) = (database.clone(), table.clone());
-                    async move {
-                        let keys = this.table_keys(&database, &table).await?;
-                        let key = (database.clone(), table.clone());
-                        let found = this.call(what, move |client| {
-                            let (database, table) = key.clone();
-                            client.get_partitions_by_names(database, table, names.clone())
-                        });
-                        let found = found.await;
-                        let found = this.unless_dropped(&database, &table, found).await?;
-                        Ok(found
-                            .into_iter()
-                            .map(|p| (partition_name(&keys, &p), p))
-                            .collect())
-                    }
-                }),
-            )
-        })
-        .try_flatten()
-    }
-
-    /// Nothing for a table that was dropped since it was listed: what the server says then
-    /// depends on the moment. On a busy cluster one always is.
-    async fn unless_dropped<T>(
-        &self,
-        database: &str,
-        table: &str,
-        found: Result<Vec<T>, Error>,
-    ) -> Result<Vec<T>, Error> {
-        match found {
-            Err(Error::Refused { .. }) if self.wire_table(database, table).await?.is_none() => {
-                Ok(Vec::new())
-            }
-            found => Ok(absent(found)?.unwrap_or_default()),
-        }
-    }
-
-    async fn table_keys(&self, database: &str, table: &str) -> Result<Vec<String>, Error> {
-        let table = self.wire_table(database, table).await?;
-        let keys = table
-            .and_then(|table| table.partition_keys)
-            .unwrap_or_default();
-        Ok(keys
-            .into_iter()
-            .map(|key| key.name.unwrap_or_default())
-            .collect())
-    }
-
     /// Where tables of these databases and their partitions have their files: at least all
     /// that lie in one of `folders` (paths without scheme). By SQL where the metastore's own
     /// database may be read, else table by table.
@@ -280,52 +191,42 @@ impl Metastore {
         }
     }
 
+    /// Some databases at once, and some tables, whichever database they are in: on most clusters
+    /// a few databases have most of the tables.
     fn locations_by_table(
         &self,
         databases: Vec<String>,
     ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
         let concurrency = self.0.config.concurrency.max(1);
-        let this = self.clone();
+        let (this, of_tables) = (self.clone(), self.clone());
         stream::iter(databases)
             .map(move |database| {
                 let this = this.clone();
-                async move { this.locations_of(database).await }
+                async move {
+                    let names = this.table_names(&database).await?;
+                    this.tables(&database, &names).await
+                }
             })
             .buffer_unordered(concurrency)
+            .map_ok(|tables| stream::iter(tables.into_iter().map(Ok::<_, Error>)))
             .try_flatten()
+            .map_ok(move |table| of_tables.locations_of(table).boxed())
+            .try_flatten_unordered(concurrency)
     }
 
-    async fn locations_of(
+    fn locations_of(
         &self,
-        database: String,
-    ) -> Result<impl Stream<Item = Result<Location, Error>> + Send + use<>, Error> {
-        let names = self.table_names(&database).await?;
-        let tables = self.tables(&database, &names).await?;
-        let this = self.clone();
-        Ok(stream::iter(tables).flat_map(move |table| {
-            let own = table.location.clone().map(|location| {
-                Ok(Location {
-                    database: table.database.clone(),
-                    table: table.name.clone(),
-                    location,
-                })
-            });
-            let partitions = table
-                .partitioned
-                .then(|| this.partitions(&table.database, &table.name));
-            let of_partitions =
-                stream::iter(partitions)
-                    .flatten()
-                    .try_filter_map(move |partition| {
-                        let location = partition.location.map(|location| Location {
-                            database: table.database.clone(),
-                            table: table.name.clone(),
-                            location,
-                        });
-                        std::future::ready(Ok(location))
-                    });
-            stream::iter(own).chain(of_partitions)
-        }))
+        table: Table,
+    ) -> impl Stream<Item = Result<Location, Error>> + Send + use<> {
+        let folders = self.partition_folders(&table.database, &table.name, &table.partition_keys);
+        let folders = folders.try_filter_map(|folder| ready(Ok(folder.location)));
+        stream::iter(table.location.map(Ok))
+            .chain(folders)
+            .map_ok(move |location| Location {
+                database: table.database.clone(),
+                table: table.name.clone(),
+                location,
+            })
     }
 
     /// The views whose text names one of the databases `targets`, as `database.view`, each
@@ -349,12 +250,16 @@ impl Metastore {
                 .or_default()
                 .push(meta.table_name);
         }
+        let views = stream::iter(by_database)
+            .map(|(database, names)| async move { self.tables(&database, &names).await })
+            .buffered(BATCHES);
+        let mut views = std::pin::pin!(views);
         let mut found = Vec::new();
-        for (database, names) in by_database {
-            for view in self.tables(&database, &names).await? {
+        while let Some(views) = views.try_next().await? {
+            for view in views {
                 let text = view.view.unwrap_or_default();
                 let named = targets.iter().filter(|name| names_database(&text, name));
-                let id = format!("{database}.{}", view.name);
+                let id = format!("{}.{}", view.database, view.name);
                 found.extend(named.map(|name| (id.clone(), (*name).to_owned())));
             }
         }

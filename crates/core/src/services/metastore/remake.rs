@@ -12,6 +12,7 @@ use super::gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
 use super::read::{absent, encoded};
 use super::record::{DatabaseRecord, FunctionRecord, PartitionRecord, TableRecord};
 use super::text::partition_name;
+use super::types::keys;
 use super::{Error, Metastore};
 
 /// The parameter of what is not whole yet.
@@ -46,9 +47,7 @@ impl TableRecord {
     }
 
     fn keys(&self) -> Vec<String> {
-        let keys = self.0.partition_keys.iter().flatten();
-        keys.map(|key| key.name.clone().unwrap_or_default())
-            .collect()
+        keys(&self.0)
     }
 
     /// A table whose files the metastore never makes, unless it is created as what it is.

@@ -77,8 +77,8 @@ pub struct Table {
     pub table_type: String,
     /// Its properties.
     pub parameters: BTreeMap<String, String>,
-    /// Whether it has partitions.
-    pub partitioned: bool,
+    /// The names of the keys that it is partitioned by; none when it has no partitions.
+    pub partition_keys: Vec<String>,
     /// The text of a view.
     pub view: Option<String>,
 }
@@ -101,6 +101,13 @@ impl Table {
     }
 }
 
+/// The names of the keys that a table is partitioned by.
+pub(super) fn keys(table: &wire::Table) -> Vec<String> {
+    let keys = table.partition_keys.iter().flatten();
+    keys.map(|key| key.name.clone().unwrap_or_default())
+        .collect()
+}
+
 impl From<&wire::Table> for Table {
     fn from(table: &wire::Table) -> Self {
         let location = table.sd.as_ref().and_then(|sd| sd.location.clone());
@@ -113,13 +120,19 @@ impl From<&wire::Table> for Table {
             input_format: table.sd.as_ref().and_then(|sd| sd.input_format.clone()),
             table_type: table.table_type.clone().unwrap_or_default(),
             parameters: table.parameters.clone().unwrap_or_default(),
-            partitioned: table
-                .partition_keys
-                .as_ref()
-                .is_some_and(|keys| !keys.is_empty()),
+            partition_keys: keys(table),
             view: table.view_expanded_text.clone(),
         }
     }
+}
+
+/// A partition, as far as its files go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionFolder {
+    /// Its name: `year=2023/month=12`.
+    pub name: String,
+    /// Its folder, a full URI.
+    pub location: Option<String>,
 }
 
 /// A partition.
@@ -157,7 +170,7 @@ pub struct Definition {
 }
 
 /// Where a table or one of its partitions has its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     /// The table's database.
     pub database: String,

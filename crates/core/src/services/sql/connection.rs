@@ -13,7 +13,12 @@ use super::{Error, Server};
 pub struct Connection {
     server: Server,
     conn: Conn,
+    /// How long a statement may take.
+    within: Duration,
 }
+
+/// How long a statement may take that reads or changes all of a table.
+pub(super) const LONG: Duration = Duration::from_mins(10);
 
 /// "Access denied for user". Source: `MariaDB`, "`MariaDB` Error Code Reference".
 const ACCESS_DENIED: u16 = 1045;
@@ -37,7 +42,11 @@ impl Connection {
     pub(super) async fn open(server: Server) -> Result<Self, Error> {
         let within = server.config().deadline;
         match timeout(within, log_in(&server)).await {
-            Ok(Ok(conn)) => Ok(Self { server, conn }),
+            Ok(Ok(conn)) => Ok(Self {
+                server,
+                conn,
+                within,
+            }),
             Ok(Err(error)) => Err(Error::connecting(server.name(), error)),
             Err(_) => Err(late(&server, "connecting", within)),
         }
@@ -46,6 +55,11 @@ impl Connection {
     /// The server that it leads to.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// From now on a statement may take 10 min at least, for what reads or changes all of a table.
+    pub fn take_time(&mut self) {
+        self.within = self.within.max(LONG);
     }
 
     /// The driver's connection, for what is not said here; [`Connection::fault`] names its
@@ -63,7 +77,7 @@ impl Connection {
         parameters: impl Into<Params>,
     ) -> Result<Vec<T>, Error> {
         let parameters = parameters.into();
-        let within = self.server.config().deadline;
+        let within = self.within;
         let asked = async {
             let rows: Vec<mysql_async::Row> = match parameters {
                 Params::Empty => self.conn.query(statement).await?,

@@ -52,6 +52,10 @@ pub struct ForeignKey {
     pub columns: Vec<(String, String)>,
 }
 
+/// "Access denied; you need (at least one of) the ... privilege(s)". Source: `MariaDB`, "`MariaDB`
+/// Error Code Reference".
+const UNPRIVILEGED: u16 = 1227;
+
 /// How large a table is, as the engine estimates.
 #[derive(Default)]
 struct Size {
@@ -167,6 +171,36 @@ impl Connection {
         Ok(keys)
     }
 
+    /// The tables of other databases with a foreign key into this one, as `azywiki.page`; `None`
+    /// without the privilege PROCESS.
+    pub async fn pointing_into(&mut self, database: &str) -> Result<Option<Vec<String>>, Error> {
+        // By the engine's own list: it opens no table of anybody's. Names are there as file names.
+        let rows: Result<Vec<(String, String)>, Error> = self
+            .rows(
+                &format!("looking for foreign keys into {database}"),
+                &format!(
+                    "SELECT DISTINCT {}, {} FROM information_schema.INNODB_SYS_FOREIGN \
+                     WHERE CAST(SUBSTRING_INDEX(REF_NAME, '/', 1) AS BINARY) = \
+                     CAST(CONVERT(? USING filename) AS BINARY) \
+                     AND SUBSTRING_INDEX(FOR_NAME, '/', 1) <> SUBSTRING_INDEX(REF_NAME, '/', 1) \
+                     ORDER BY 1, 2",
+                    decoded("SUBSTRING_INDEX(FOR_NAME, '/', 1)"),
+                    decoded("SUBSTRING_INDEX(FOR_NAME, '/', -1)"),
+                ),
+                (database,),
+            )
+            .await;
+        match rows {
+            Ok(rows) => {
+                let rows = rows.into_iter();
+                let names = rows.map(|(other, table)| format!("{other}.{table}"));
+                Ok(Some(names.collect()))
+            }
+            Err(error) if error.code() == Some(UNPRIVILEGED) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a table of that name is there and has that column.
     pub async fn has_column(
         &mut self,
@@ -185,4 +219,10 @@ impl Connection {
             .map(|(count,)| count)?;
         Ok(count == 1)
     }
+}
+
+/// A file's name as the name that it stands for. Source: `MariaDB`, "Identifier to File Name
+/// Mapping".
+fn decoded(file: &str) -> String {
+    format!("CONVERT(CONVERT(CAST({file} AS BINARY) USING filename) USING utf8mb4)")
 }

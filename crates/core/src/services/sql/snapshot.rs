@@ -39,6 +39,8 @@ pub struct Snapshot {
 
 /// How long the lock may take to be had: all who write meanwhile wait as well.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may be held: the time in which all connections must have begun.
+const LONGEST: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const TRIES: u32 = 3;
 /// How long those who waited are let through between two tries.
@@ -137,7 +139,8 @@ const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 pub(super) fn session() -> [&'static str; 2] {
     [
         "SET SESSION sql_mode = '', time_zone = '+00:00', character_set_results = NULL, \
-         net_write_timeout = 3600, wait_timeout = 86400",
+         net_write_timeout = 3600, max_statement_time = 0, idle_transaction_timeout = 0, \
+         idle_readonly_transaction_timeout = 0",
         "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     ]
 }
@@ -153,10 +156,12 @@ async fn together(
 ) -> Result<(), Error> {
     let mut locker = server.connect().await?;
     // The tables are locked one after the other, each with its own patience; the statement's
-    // is that of all together.
+    // is that of all together. Should this program be stopped, or its machine be gone, while it
+    // holds the lock, the server ends the connection.
     let session = format!(
-        "SET SESSION lock_wait_timeout = {0}, max_statement_time = {0}",
-        PATIENCE.as_secs()
+        "SET SESSION lock_wait_timeout = {0}, max_statement_time = {0}, wait_timeout = {1}",
+        PATIENCE.as_secs(),
+        LONGEST.as_secs()
     );
     locker.execute(about, &session, ()).await?;
     let mut tries = TRIES;

@@ -26,14 +26,25 @@ pub(in super::super) async fn checkout(
     let known = format!("refs/remotes/{}/{}", policy.remote, policy.branch);
     let known = git.commit_of(&known).await?;
     let mut gap = None;
-    let remote = match git.remote_refs(&policy.remote, &[&upstream]).await {
-        Ok(refs) => refs.into_iter().find(|one| one.name == upstream),
+    let tip = match git.remote_refs(&policy.remote, &[&upstream]).await {
+        Ok(refs) => {
+            let tip = refs.into_iter().find(|one| one.name == upstream);
+            let tip = tip.ok_or_else(|| {
+                Failure::new(
+                    format!(
+                        "the remote {} has no branch {}",
+                        policy.remote, policy.branch
+                    ),
+                    "newwiki.branch names the one that changes are made for".to_owned(),
+                )
+            })?;
+            Some(tip.id)
+        }
         Err(error) => {
             gap = Some(super::gap("git-remote", &Failure::from(error)));
             None
         }
     };
-    let tip = remote.map(|remote| remote.id);
     let (behind, ahead) = match (&tip, &known) {
         // Nothing of it was fetched yet.
         (Some(tip), _) if git.commit_of(tip).await?.is_none() => (None, 0),
@@ -52,6 +63,7 @@ pub(in super::super) async fn checkout(
         Checkout {
             free_branch: free_branch(&git, subject).await?,
             hook: git.has_message_hook().await?,
+            author: git.has_author().await?,
             branch: standing.branch,
             head: standing.head,
             remote: url,

@@ -44,7 +44,8 @@ pub(in super::super) async fn unexpected(
         ));
     }
     let mut folders = Vec::new();
-    let mut partitions = std::pin::pin!(metastore.partitions(database, name));
+    let partitions = metastore.partition_folders(database, name, &found.partition_keys);
+    let mut partitions = std::pin::pin!(partitions);
     while let Some(partition) = partitions.try_next().await? {
         let Some(day) = day(&partition.name) else {
             let why = format!("partition {} of {table} has no day", partition.name);

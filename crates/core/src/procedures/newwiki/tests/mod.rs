@@ -2,6 +2,7 @@
 
 mod files;
 mod laws;
+mod messages;
 mod names;
 mod plans;
 mod values;

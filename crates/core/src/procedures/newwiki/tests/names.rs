@@ -166,12 +166,17 @@ fn a_project_is_what_pageviews_have() {
         "azy..wikipedia",
         "azy.wikipediaa",
         "azy.wikidpedia",
+        "azy.wiki",
+        "wiki",
+        "m.wikidata",
     ] {
         assert!(Project::parse(bad).is_err(), "{bad:?}");
     }
     for (bad, hint) in [
         ("azy.wikipedia.org", "did you mean azy.wikipedia?"),
         ("www.wikidata.org", "did you mean wikidata?"),
+        ("m.wikidata", "did you mean wikidata?"),
+        ("www.m.wikidata.org", "did you mean wikidata?"),
         ("azy.wikipediaa", "did you mean azy.wikipedia?"),
         ("azywiki", "the project of azywiki is azy.wikipedia"),
         ("azy", "it is what pageviews have: azy.wikipedia"),

@@ -9,13 +9,13 @@ use super::{fixture, real};
 use crate::actions::Action;
 use crate::actions::file;
 use crate::engine::plan::sha256_hex;
-use crate::engine::{Plan, lint};
+use crate::engine::{Gap, Plan, lint};
 use crate::procedures::{Heading, Procedure, Refusal, Unplanned};
 
 /// 2026-11-21, noon.
 const NOW: i64 = 1_795_262_400;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn heading() -> Heading {
     }
 }
 
-fn plan(request: Request, found: &Inventory) -> Result<Plan<Action>, Unplanned> {
+pub(super) fn plan(request: Request, found: &Inventory) -> Result<Plan<Action>, Unplanned> {
     let procedure = Newwiki::new(request, Policy::default()).unwrap();
     let plan = procedure.plan(found, &heading())?;
     assert_eq!(lint::lint(&plan), Vec::<String>::new());
@@ -67,7 +67,7 @@ fn refused(result: Result<Plan<Action>, Unplanned>) -> Vec<Refusal> {
     }
 }
 
-fn summaries(plan: &Plan<Action>) -> Vec<String> {
+pub(super) fn summaries(plan: &Plan<Action>) -> Vec<String> {
     use crate::engine::Act;
     let steps = plan.steps.iter();
     steps
@@ -109,11 +109,14 @@ fn a_new_wiki() {
 fn what_is_there_needs_nothing() {
     let request = Request {
         names: vec![name("isvwiki")],
+        projects: vec![Project::parse("isv.wikipedia").unwrap()],
         drop: vec![name("dkwiki")],
+        drop_projects: vec!["dk.wikipedia".to_owned()],
         ..offline()
     };
     let plan = plan(request, &found()).unwrap();
     assert!(plan.steps.is_empty());
+    assert_eq!(plan.notes.len(), 5, "{:?}", plan.notes);
     for note in [
         "isv.wikipedia is in the allowlist already",
         "isvwiki is in the sqoop list already",
@@ -227,7 +230,7 @@ fn a_plan_tells_what_it_wanted() {
     assert!(again.report(&found()).leftovers);
 }
 
-fn online() -> (Request, Inventory) {
+pub(super) fn online() -> (Request, Inventory) {
     let request = Request {
         names: vec![name("bolwiki")],
         offline: false,
@@ -240,7 +243,7 @@ fn online() -> (Request, Inventory) {
     (request, found)
 }
 
-fn replicas(production: Readiness, cloud: Readiness) -> Replicas {
+pub(super) fn replicas(production: Readiness, cloud: Readiness) -> Replicas {
     Replicas {
         section: "s5".to_owned(),
         production,
@@ -265,6 +268,16 @@ fn a_wiki_without_replicas_stays_out_of_sqoop() {
         plan(request.clone(), &found),
         Err(Unplanned::Incomplete(_))
     ));
+    // Where it is known why, that is told.
+    found.gaps.push(Gap {
+        place: "cloud replica db.example.org:3315".to_owned(),
+        why: "no answer within 30 s".to_owned(),
+        lane: None,
+    });
+    assert_eq!(
+        plan(request.clone(), &found),
+        Err(Unplanned::Incomplete(found.gaps.clone()))
+    );
     set(&mut found, ready(), Readiness::Absent);
     let no = refused(plan(request.clone(), &found));
     assert!(
@@ -371,6 +384,7 @@ fn an_edit_that_was_never_committed_or_pushed_is_no_success() {
         behind: Some(0),
         ahead: 1,
         hook: true,
+        author: true,
         ..Checkout::default()
     });
     assert!(plan(request.clone(), &found).unwrap().steps.is_empty());
@@ -395,65 +409,6 @@ fn an_edit_that_was_never_committed_or_pushed_is_no_success() {
         ..request
     };
     assert!(plan(only, &found).unwrap().steps.is_empty());
-}
-
-#[test]
-fn a_message_says_which_file_gets_what() {
-    // bol.wikipedia is in the allowlist, bolwiki and magwikibooks in no list.
-    for (names, projects, subject) in [
-        (
-            &["azywiki", "magwikibooks"][..],
-            &[][..],
-            "Add azy.wikipedia, mag.wikibooks to pageview allowlist and sqoop list",
-        ),
-        (&["bolwiki"], &[], "Add bolwiki to sqoop list"),
-        (
-            &["bolwiki"],
-            &["azy.wikipedia"],
-            "Add azy.wikipedia to pageview allowlist, bolwiki to sqoop list",
-        ),
-        (
-            &["azywiki"],
-            &["punjabi.wikimedia", "azy.wikivoyage"],
-            "Add 3 wikis to pageview allowlist, azywiki to sqoop list",
-        ),
-    ] {
-        let (request, mut found) = online();
-        found.checkout = Some(Checkout {
-            branch: Some("master".to_owned()),
-            head: "0123456789".repeat(4),
-            behind: Some(0),
-            hook: true,
-            free_branch: "newwiki/azywiki".to_owned(),
-            ..Checkout::default()
-        });
-        let lists = found.lists.as_mut().unwrap();
-        for text in names {
-            let ready = || Readiness::Ready(100);
-            lists.all.insert(name(text));
-            lists.sections.insert(name(text), "s5".to_owned());
-            let both = replicas(ready(), ready());
-            found.replicas.insert((*text).to_owned(), both);
-        }
-        let request = Request {
-            names: names.iter().map(|text| name(text)).collect(),
-            projects: projects
-                .iter()
-                .map(|text| Project::parse(text).unwrap())
-                .collect(),
-            after: After::Commit,
-            ..request
-        };
-        let plan = plan(request, &found).unwrap();
-        let told = summaries(&plan)
-            .into_iter()
-            .find(|it| it.starts_with("commit"));
-        let commit = format!("commit: commit {subject:?} on newwiki/azywiki");
-        assert_eq!(told, Some(commit));
-        let strange = projects.contains(&"azy.wikivoyage");
-        let note = "azy.wikivoyage is the project of no open wiki: is it right?".to_owned();
-        assert_eq!(plan.notes.contains(&note), strange, "{:?}", plan.notes);
-    }
 }
 
 #[test]
@@ -483,7 +438,16 @@ fn requests_that_contradict_themselves() {
 
 #[test]
 fn the_audit() {
-    let (request, found) = online();
+    let (request, mut found) = online();
+    let ready = || Readiness::Ready(100);
+    for (wiki, cloud) in [
+        ("bolwiki", ready()),
+        ("bewwiktionary", Readiness::Absent),
+        ("afwiki", ready()),
+    ] {
+        let both = replicas(ready(), cloud);
+        found.replicas.insert(wiki.to_owned(), both);
+    }
     let request = Request {
         names: Vec::new(),
         audit: true,
@@ -512,4 +476,8 @@ fn the_audit() {
             .any(|row| row[0] == "bolwiki" && row[3] == "there")
     );
     assert_eq!(rows("in the allowlist").len(), 29);
+    assert_eq!(
+        report.document.notes,
+        ["on both replicas, and can be let in: newwiki bolwiki"]
+    );
 }

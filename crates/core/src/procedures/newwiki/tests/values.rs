@@ -2,12 +2,12 @@
 
 use super::super::inventory::{Checkout, HdfsAllowlist, Inventory, TextFile, Unexpected};
 use super::super::lists::Lists;
-use super::super::names::Name;
+use super::super::names::{Name, date};
 use super::super::policy::Policy;
 use super::super::{ALLOWLIST, After, Newwiki, Request, Target};
 use super::{fixture, real};
 use crate::engine::{Risk, lint};
-use crate::procedures::{Heading, Procedure};
+use crate::procedures::{Heading, Procedure, Unplanned};
 
 const NOW: i64 = 1_795_262_400;
 
@@ -90,6 +90,57 @@ fn nothing_is_offered_for_a_file_that_is_not_edited() {
 }
 
 #[test]
+fn a_look_at_values_is_no_change() {
+    let procedure = procedure(Request {
+        names: Vec::new(),
+        only: None,
+        since: Some(date("2026-11-01").unwrap()),
+        ..Request::default()
+    });
+    assert!(!procedure.wants_change());
+    assert_eq!(procedure.offer(&found()), None);
+    let report = procedure.report(&found());
+    assert_eq!(report.document.title, "no edit is asked for");
+    let tables = format!("{:?}", report.document.tables);
+    for meaning in ["in the allowlist by now", "--project punjabi.wikimedia"] {
+        assert!(tables.contains(meaning), "{tables}");
+    }
+}
+
+#[test]
+fn no_row_comes_to_be_in_hdfs_twice() {
+    let mut found = found();
+    let real = String::from_utf8(real("current/allowlist.tsv")).unwrap();
+    let mut lines: Vec<&str> = real.split_inclusive('\n').collect();
+    assert!(lines.remove(336).starts_with("project\tgr.wikimedia\t"));
+    found.hdfs = Some(HdfsAllowlist {
+        path: "/wmf/list/allowlist.tsv".to_owned(),
+        visible: vec!["allowlist.tsv".to_owned()],
+        mode: 0o644,
+        bytes: Some(lines.concat().into_bytes()),
+    });
+    let plan = |fix_lint| {
+        let procedure = procedure(Request {
+            fix_lint,
+            sync_hdfs: true,
+            ..request()
+        });
+        procedure.plan(&found, &heading())
+    };
+    let Err(Unplanned::Refused(no)) = plan(false) else {
+        panic!("not refused")
+    };
+    assert_eq!(
+        no[0].what,
+        "/wmf/list/allowlist.tsv would count views twice: \
+         line 337: DUPLICATE: \"project\\tgr.wikimedia\""
+    );
+    assert!(no[0].hint.contains("--fix-lint"));
+    let steps = plan(true).unwrap().steps;
+    assert!(steps.iter().any(|step| step.id == "swap-allowlist"));
+}
+
+#[test]
 fn what_hands_must_undo_is_costly() {
     let mut found = found();
     found.checkout = Some(Checkout {
@@ -101,6 +152,7 @@ fn what_hands_must_undo_is_costly() {
         ahead: 0,
         unpushed: false,
         hook: true,
+        author: true,
         free_branch: "newwiki/azywiki".to_owned(),
     });
     found.hdfs = Some(HdfsAllowlist {

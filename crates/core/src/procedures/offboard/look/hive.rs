@@ -1,6 +1,6 @@
 //! The user's databases and tables, and whoever else has files in the user's places.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -38,8 +38,11 @@ pub(in super::super) struct Hive<'a> {
 /// The user's own databases, and which tables of each have partitions.
 pub(in super::super) struct Own {
     databases: Vec<DatabaseFound>,
-    partitioned: Vec<BTreeSet<String>>,
+    partitioned: Vec<Partitioned>,
 }
+
+/// Tables that have partitions, with the names of their keys.
+type Partitioned = BTreeMap<String, Vec<String>>;
 
 impl Hive<'_> {
     /// What can be found out before it is known what lies in HDFS: the user's databases. What
@@ -58,7 +61,7 @@ impl Hive<'_> {
             }
         };
         let databases = async {
-            let found: Vec<(DatabaseFound, BTreeSet<String>)> = stream::iter(0..own.len())
+            let found: Vec<(DatabaseFound, Partitioned)> = stream::iter(0..own.len())
                 .map(|index| self.database(own[index], all))
                 .buffered(DATABASES)
                 .try_collect()
@@ -154,7 +157,7 @@ impl Hive<'_> {
         &self,
         database: &Database,
         all: &[Database],
-    ) -> Result<(DatabaseFound, BTreeSet<String>), Failure> {
+    ) -> Result<(DatabaseFound, Partitioned), Failure> {
         let names = self.metastore.table_names(&database.name).await?;
         let tables = self.metastore.tables(&database.name, &names).await?;
         let path = path_of(&database.location).filter(|path| self.is_own_folder(path));
@@ -186,8 +189,8 @@ impl Hive<'_> {
             partitions: 0,
             shared,
         };
-        let partitioned = tables.into_iter().filter(|table| table.partitioned);
-        Ok((found, partitioned.map(|table| table.name).collect()))
+        let keys = tables.into_iter().map(|it| (it.name, it.partition_keys));
+        Ok((found, keys.filter(|(_, keys)| !keys.is_empty()).collect()))
     }
 
     /// Whether a database's folder can be the database's alone: one of the warehouse or of
@@ -245,7 +248,7 @@ impl Hive<'_> {
     async fn elsewhere(
         &self,
         database: &DatabaseFound,
-        partitioned: &BTreeSet<String>,
+        partitioned: &Partitioned,
         places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let looks = stream::iter(0..database.tables.len())
@@ -259,7 +262,7 @@ impl Hive<'_> {
     async fn elsewhere_of(
         &self,
         table: &TableFound,
-        partitioned: &BTreeSet<String>,
+        partitioned: &Partitioned,
         places: &[String],
     ) -> Result<(Vec<Elsewhere>, u64), Failure> {
         let mut all = Vec::new();
@@ -280,11 +283,13 @@ impl Hive<'_> {
                 data: table.data.clone(),
             });
         }
-        if !partitioned.contains(&table.name) {
+        let Some(keys) = partitioned.get(&table.name) else {
             return Ok((all, count));
-        }
-        let mut partitions =
-            std::pin::pin!(self.metastore.partitions(&table.database, &table.name));
+        };
+        let partitions = self
+            .metastore
+            .partition_folders(&table.database, &table.name, keys);
+        let mut partitions = std::pin::pin!(partitions);
         while let Some(partition) = partitions.try_next().await? {
             count += 1;
             let Some(location) = partition.location else {

@@ -56,8 +56,12 @@ pub(super) async fn look(
             data.tree.without(size);
         }
         let mut fault = None;
-        let mut partitions =
-            std::pin::pin!(look.metastore.partitions(&table.database, &table.name));
+        let keys = look.metastore.table(&table.database, &table.name).await?;
+        let keys = keys.map(|table| table.partition_keys).unwrap_or_default();
+        let partitions = look
+            .metastore
+            .partition_folders(&table.database, &table.name, &keys);
+        let mut partitions = std::pin::pin!(partitions);
         while let Some(partition) = partitions.try_next().await? {
             let path = partition.location.as_deref().and_then(path_of);
             let with_table = |path: &str| table.path.as_deref().is_some_and(|t| lies_in(path, t));

@@ -33,6 +33,8 @@ const WINDOW: usize = 32 << 10;
 pub(super) struct Loader {
     connection: Connection,
     budget: Arc<Semaphore>,
+    /// How much the budget is.
+    most: usize,
     /// The most bytes of values in one INSERT, unless a single row has more.
     statement: usize,
 }
@@ -61,7 +63,8 @@ impl Loader {
                 // that write to one table wait for each other's automatic numbers.
                 "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', \
                  time_zone = '+00:00', foreign_key_checks = 0, check_constraint_checks = 0, \
-                 innodb_lock_wait_timeout = 3600, net_read_timeout = 3600, wait_timeout = 86400",
+                 innodb_lock_wait_timeout = 3600, net_read_timeout = 3600, \
+                 max_statement_time = 0",
                 (),
             )
             .await?;
@@ -72,9 +75,11 @@ impl Loader {
                 (),
             )
             .await?;
+        let most = budget.max(4 * CHUNK);
         Ok(Self {
             connection,
-            budget: Arc::new(Semaphore::new(budget.max(4 * CHUNK))),
+            budget: Arc::new(Semaphore::new(most)),
+            most,
             statement: CHUNK.min(packet / 4),
         })
     }
@@ -99,6 +104,7 @@ impl Loader {
             sender,
             buffer: Vec::new(),
             budget: self.budget.clone(),
+            most: self.most,
             shape: shape.clone(),
             method,
             statement: self.statement,
@@ -266,6 +272,7 @@ pub(super) struct Inlet {
     sender: mpsc::UnboundedSender<Message>,
     buffer: Vec<u8>,
     budget: Arc<Semaphore>,
+    most: usize,
     shape: Arc<Shape>,
     method: Method,
     statement: usize,
@@ -286,7 +293,7 @@ impl Inlet {
         }
         let chunk = Bytes::from(std::mem::take(&mut self.buffer));
         // A single INSERT may be larger than all that may be held: it goes alone then.
-        let size = u32::try_from(chunk.len().min(2 * CHUNK)).unwrap_or(u32::MAX);
+        let size = u32::try_from(chunk.len().min(self.most)).unwrap_or(u32::MAX);
         let permit = timeout(STALL, self.budget.clone().acquire_many_owned(size)).await;
         let permit = permit.map_err(|_| self.gone())?.ok();
         self.send(Message::Chunk(chunk, permit))

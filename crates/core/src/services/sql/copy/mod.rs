@@ -20,7 +20,7 @@ pub use load::Method;
 
 use super::marker::{self, Contents, Marker, Position, Stage};
 use super::schema::{Schema, next_number, qualified};
-use super::{Connection, Error, Server, checksum::Sum, quote_identifier, snapshot};
+use super::{Connection, Error, Server, quote_identifier, snapshot};
 use work::Work;
 
 /// What is copied to where.
@@ -118,6 +118,7 @@ impl Watch {
 pub async fn copy(job: &Job, watch: &Watch) -> Result<Copied, Error> {
     let about = format!("copying {}", job.schema.database);
     let mut target = job.target.connect().await?;
+    target.take_time();
     if marker::contents(&mut target, &job.database).await? == Contents::Foreign {
         return Err(Error::NotOurs {
             server: job.target.name(),
@@ -272,37 +273,6 @@ async fn sequences_differ(
         }
     }
     Ok(differences)
-}
-
-/// Reads the tables that `expected` names and compares them with it; gives the differences, a
-/// line each. `schema` says how they are read: it may be that of the source.
-pub async fn check(
-    server: &Server,
-    database: &str,
-    schema: &Schema,
-    expected: &BTreeMap<String, Sum>,
-    streams: usize,
-    watch: &Watch,
-) -> Result<Vec<String>, Error> {
-    let mut first = server.connect().await?;
-    let mut pieces = Vec::new();
-    for name in expected.keys() {
-        if let Some(table) = schema.table(name) {
-            pieces.push(work::Pieces::of(&mut first, database, table).await?);
-        }
-    }
-    first.close().await;
-    let job = Job {
-        source: server.clone(),
-        schema: Arc::new(schema.clone()),
-        target: server.clone(),
-        database: database.to_owned(),
-        schema_only: BTreeSet::new(),
-        plan: String::new(),
-        snapshot: snapshot::Mode::Single,
-        streams,
-    };
-    Work::new(&job, watch, pieces).check(expected).await
 }
 
 /// The position of a copy's snapshot, in one line.

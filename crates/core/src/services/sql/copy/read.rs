@@ -7,12 +7,17 @@ use mysql_async::{Row, Value};
 use tokio::time::timeout;
 
 use super::super::checksum::Tally;
+use super::super::connection::LONG;
 use super::super::schema::{Column, Table, qualified};
 use super::super::{Connection, Error, quote_identifier};
 
 /// How long nothing may happen in the middle of a copy: the other side may have to sort an
 /// index or to wait for its disk.
-pub(super) const STALL: Duration = Duration::from_mins(10);
+pub(super) const STALL: Duration = LONG;
+
+/// "Table definition has changed, please retry transaction". Source: `MariaDB`, "`MariaDB`
+/// Error Code Reference".
+const REDEFINED: u16 = 1412;
 
 /// How a column is asked for and how its value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +205,13 @@ pub(super) async fn read(
         what: about.clone(),
         seconds: STALL.as_secs(),
     };
-    let failed = |error| Error::asking(server.name(), &about, error);
+    let failed = |error| match Error::asking(server.name(), &about, error) {
+        error if error.code() == Some(REDEFINED) => Error::Changed {
+            server: server.name(),
+            database: database.to_owned(),
+        },
+        error => error,
+    };
     let unexpected = || Error::Unexpected {
         server: server.name(),
         what: about.clone(),
