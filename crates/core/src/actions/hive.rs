@@ -86,9 +86,7 @@ impl DatabaseEvidence {
             newest,
         }
     }
-}
 
-impl DatabaseEvidence {
     /// Whether it is what a drop that was cut short left of `was`: some of the tables are gone, and
     /// none was made since.
     fn is_rest_of(&self, was: &Self) -> bool {

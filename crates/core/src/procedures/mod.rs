@@ -5,10 +5,11 @@
 //! same for all.
 
 pub mod db_sync;
+mod lock;
 pub mod newwiki;
 pub mod offboard;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use serde::Serialize;
@@ -214,4 +215,10 @@ pub trait Procedure: Send + Sync {
         holder: &str,
         plan: &str,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Leaves each where it is named first.
+fn once<T: Clone + Ord>(all: &mut Vec<T>) {
+    let mut known = BTreeSet::new();
+    all.retain(|one| known.insert(one.clone()));
 }

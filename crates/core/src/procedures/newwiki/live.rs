@@ -386,8 +386,8 @@ fn message(work: &Work<'_>, heading: &Heading) -> String {
         }
     }
     for lines in [&mut came, &mut gone] {
-        super::once(&mut lines.allowlist);
-        super::once(&mut lines.sqoop);
+        crate::procedures::once(&mut lines.allowlist);
+        crate::procedures::once(&mut lines.sqoop);
     }
     let mended = names(work, |file| file.mend.is_some());
     let subject = match (came.is_empty(), gone.is_empty()) {

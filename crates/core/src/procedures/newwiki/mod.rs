@@ -25,7 +25,6 @@ mod tests;
 mod values;
 mod work;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::civil::Date;
@@ -149,10 +148,10 @@ impl Newwiki {
     /// Takes a request that the policy allows, before anything is contacted.
     /// `request.refinery` is absolute.
     pub fn new(mut request: Request, policy: Policy) -> Result<Self, Refusal> {
-        once(&mut request.names);
-        once(&mut request.projects);
-        once(&mut request.drop);
-        once(&mut request.drop_projects);
+        super::once(&mut request.names);
+        super::once(&mut request.projects);
+        super::once(&mut request.drop);
+        super::once(&mut request.drop_projects);
         let refuse = |what: String, hint: &str| Err(Refusal::new(what, hint));
         if let Some(fault) = policy.faults().into_iter().next() {
             return refuse(
@@ -222,12 +221,6 @@ impl Newwiki {
     pub fn is_offline(&self) -> bool {
         self.request.offline
     }
-}
-
-/// Leaves each where it is named first.
-fn once<T: Clone + Ord>(all: &mut Vec<T>) {
-    let mut known = BTreeSet::new();
-    all.retain(|one| known.insert(one.clone()));
 }
 
 /// What the plan is about, in one line that a person can type: the first of what was asked

@@ -202,8 +202,8 @@ impl<'a> Work<'a> {
             .map(|name| name.project(special(name)).into())
             .collect();
         drop.extend(request.drop_projects.iter().cloned());
-        super::once(&mut add);
-        super::once(&mut drop);
+        crate::procedures::once(&mut add);
+        crate::procedures::once(&mut drop);
         let both = |one: &&Project| drop.iter().any(|dropped| dropped == one.as_str());
         if let Some(project) = add.iter().find(both) {
             return Err(Refusal {

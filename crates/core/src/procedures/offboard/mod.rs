@@ -26,12 +26,12 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
+use super::lock::Lock;
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
 use crate::engine::render::Document;
 use crate::engine::{Cx, Failure, Pace, Plan};
-use crate::services::hdfs;
 use admins::Admins;
 use inventory::Inventory;
 use moving::TableMove;
@@ -364,65 +364,14 @@ impl Procedure for Offboard {
         let Some(hdfs) = &world.hdfs else {
             return Ok(());
         };
-        let path = self.lock_path();
-        let lock = Lock::of(holder, plan);
-        let text = serde_json::to_vec(&lock).map_err(|error| Failure::new(error, None))?;
-        if hdfs.create_exclusive(&path, &text).await? {
-            return Ok(());
-        }
-        let held = hdfs.read_all(&path, Lock::LONGEST).await?;
-        match serde_json::from_slice::<Lock>(&held) {
-            // A run of the same plan that was killed.
-            Ok(held) if held == lock => Ok(()),
-            held => {
-                let by = held.map_or_else(
-                    |_| "an unreadable lock".to_owned(),
-                    |held| format!("{} with the plan {}", held.holder, held.plan),
-                );
-                Err(Failure::new(
-                    format!("{path} is held by {by}"),
-                    format!(
-                        "wait for that run, or go on with its plan on that host as that user; \
-                         if it is dead and its plan is lost: hdfs dfs -rm {path}"
-                    ),
-                ))
-            }
-        }
+        Lock::of(holder, plan).take(hdfs, &self.lock_path()).await
     }
 
     async fn unlock(&self, world: &World, holder: &str, plan: &str) -> Result<(), Failure> {
         let Some(hdfs) = &world.hdfs else {
             return Ok(());
         };
-        let path = self.lock_path();
-        let held = match hdfs.read_all(&path, Lock::LONGEST).await {
-            Err(hdfs::Error::NotFound { .. }) => return Ok(()),
-            held => held?,
-        };
-        // Somebody may have taken this run for dead: then it is another's by now.
-        let held = serde_json::from_slice::<Lock>(&held);
-        if held.is_ok_and(|held| held == Lock::of(holder, plan)) {
-            hdfs.delete(&path, false).await?;
-        }
-        Ok(())
-    }
-}
-
-/// What a lock file says.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
-struct Lock {
-    holder: String,
-    plan: String,
-}
-
-impl Lock {
-    /// More than any has, in bytes.
-    const LONGEST: u64 = 64 << 10;
-
-    fn of(holder: &str, plan: &str) -> Self {
-        Self {
-            holder: holder.to_owned(),
-            plan: plan.to_owned(),
-        }
+        let lock = Lock::of(holder, plan);
+        lock.give_back(hdfs, &self.lock_path()).await
     }
 }

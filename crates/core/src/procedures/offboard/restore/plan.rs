@@ -19,7 +19,7 @@ use crate::actions::restore::put_back::{GiveUp, PutBack, SetAside};
 use crate::actions::{Action, Artefact, hdfs, hive, host};
 use crate::engine::plan::FORMAT;
 use crate::engine::{Gap, Plan, Risk, Wave};
-use crate::procedures::{Heading, Refusal, Unplanned};
+use crate::procedures::{Heading, Refusal, Unplanned, once};
 
 /// The waves' indices.
 const ASIDE: usize = 0;
@@ -214,8 +214,7 @@ impl Planner<'_> {
             }
         }
         // Several runs of one archive may have the same to say.
-        let mut said = BTreeSet::new();
-        self.notes.retain(|note| said.insert(note.clone()));
+        once(&mut self.notes);
         self.close(source);
     }
 
