@@ -1,11 +1,8 @@
 //! What is run once staging has changed.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use super::command;
 use super::own::{NEW, Own};
 use crate::support::{Ran, scratch};
+use std::path::{Path, PathBuf};
 
 /// The command that a run which did not do all says to go on with.
 fn going_on(ran: &Ran) -> String {
@@ -113,12 +110,7 @@ fn a_killed_tool_takes_its_follow_up_along() {
     );
     let plan = scratch("orphan.json").to_str().unwrap().to_owned();
     own.db_sync([own.name, "--save-plan", &plan]).expect(3);
-    let mut tool = command(&own.config)
-        .args(["--plan", &plan, "--yes"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut tool = own.start(["--plan", &plan, "--yes"]);
     while std::fs::read_to_string(&numbers).map_or(0, |text| text.lines().count()) < 2 {
         assert_eq!(tool.try_wait().unwrap(), None, "ended before its follow-up");
         std::thread::yield_now();

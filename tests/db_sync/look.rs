@@ -1,10 +1,9 @@
 //! What is looked at beside the tables: who uses either database, what is open, where it is.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use super::own::{NEW, OLD, Own};
-use super::{command, config_from, sql};
+use super::{config_from, sql};
 use crate::support::{Ran, sandbox};
 
 #[test]
@@ -169,15 +168,8 @@ fn open_transactions_and_free_disk_are_told() {
 fn an_open_transaction_delays_the_cut_over_and_no_more() {
     let own = Own::new("waited", "");
     let (mut holder, connection) = own.holding("pages");
-    let tool = command(&own.config)
-        .args([own.name, "--yes"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while own.renames() == 0 {
-        std::thread::yield_now();
-    }
+    let tool = own.start([own.name, "--yes"]);
+    own.until_it_renames();
     assert_eq!(own.seen(), OLD);
     sql("metadata", &format!("KILL {connection}"));
     holder.wait().unwrap();
@@ -213,15 +205,8 @@ fn an_open_transaction_delays_the_cut_over_and_no_more() {
 fn transactions_that_end_one_after_the_other_are_not_waited_for_in_one_go() {
     let own = Own::new("queue", "");
     let holders = ["links", "pages"].map(|table| own.holding(table));
-    let tool = command(&own.config)
-        .args([own.name, "--yes"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while own.renames() == 0 {
-        std::thread::yield_now();
-    }
+    let tool = own.start([own.name, "--yes"]);
+    own.until_it_renames();
     // Each is waited for less than 2 s, and more than that together.
     for (mut holder, connection) in holders {
         std::thread::sleep(Duration::from_millis(1500));

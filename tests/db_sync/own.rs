@@ -130,6 +130,23 @@ impl Own {
         texts.collect()
     }
 
+    /// The tool, begun with these arguments, and what it says kept for later.
+    pub(super) fn start<const N: usize>(&self, arguments: [&str; N]) -> Child {
+        command(&self.config)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Waits until the server is at a rename of staging.
+    pub(super) fn until_it_renames(&self) {
+        while self.renames() == 0 {
+            std::thread::yield_now();
+        }
+    }
+
     /// How many renames of staging the server is at.
     pub(super) fn renames(&self) -> usize {
         let renaming = format!("RENAME TABLE%`{}`", self.staging);

@@ -1,7 +1,5 @@
 //! What the last copy replaced, put back.
 
-use std::process::Stdio;
-
 use super::own::{NEW, OLD, Own};
 use super::{command, sql};
 use crate::support::{Ran, scratch};
@@ -67,15 +65,8 @@ fn a_killed_restore_leaves_staging_whole_and_is_gone_on_from() {
     // And forth again, killed while the server works on the rename.
     let plan = planned(&own, "killed-forth.json");
     let (mut holder, connection) = own.holding("pages");
-    let mut tool = command(&own.config)
-        .args(["--plan", &plan, "--yes"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    while own.renames() == 0 {
-        std::thread::yield_now();
-    }
+    let mut tool = own.start(["--plan", &plan, "--yes"]);
+    own.until_it_renames();
     tool.kill().unwrap();
     tool.wait().unwrap();
     assert_eq!(whole(&own), old);

@@ -6,6 +6,19 @@ use super::super::{After, Request};
 use super::plans::{name, online, plan, replicas, summaries};
 use crate::actions::{Action, git};
 
+/// A checkout in which nothing is in the way of a commit on that branch.
+fn clean(free_branch: &str) -> Checkout {
+    Checkout {
+        branch: Some("master".to_owned()),
+        head: "0123456789".repeat(4),
+        behind: Some(0),
+        hook: true,
+        author: true,
+        free_branch: free_branch.to_owned(),
+        ..Checkout::default()
+    }
+}
+
 #[test]
 fn a_message_says_which_file_gets_what() {
     // bol.wikipedia is in the allowlist, bolwiki and magwikibooks in no list.
@@ -28,15 +41,7 @@ fn a_message_says_which_file_gets_what() {
         ),
     ] {
         let (request, mut found) = online();
-        found.checkout = Some(Checkout {
-            branch: Some("master".to_owned()),
-            head: "0123456789".repeat(4),
-            behind: Some(0),
-            hook: true,
-            author: true,
-            free_branch: "newwiki/azywiki".to_owned(),
-            ..Checkout::default()
-        });
+        found.checkout = Some(clean("newwiki/azywiki"));
         let lists = found.lists.as_mut().unwrap();
         for text in names {
             let ready = || Readiness::Ready(100);
@@ -69,15 +74,7 @@ fn a_message_says_which_file_gets_what() {
 #[test]
 fn a_message_says_what_goes() {
     let (request, mut found) = online();
-    found.checkout = Some(Checkout {
-        branch: Some("master".to_owned()),
-        head: "0123456789".repeat(4),
-        behind: Some(0),
-        hook: true,
-        author: true,
-        free_branch: "newwiki/isvwiki".to_owned(),
-        ..Checkout::default()
-    });
+    found.checkout = Some(clean("newwiki/isvwiki"));
     for (drop, projects, add, subject) in [
         (
             &["isvwiki"][..],
