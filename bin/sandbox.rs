@@ -58,8 +58,10 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
         Sub::Demo => return lib::workspace::demo(dir, &progress),
         Sub::Test { arguments } => return lib::workspace::test(dir, &arguments, &progress),
         Sub::Bench { name, format } => {
-            let results = lib::bench(&sandbox, &name, &progress)?;
+            let mut results = Vec::new();
+            let ended = lib::bench(&sandbox, &name, &mut results, &progress);
             ui::measured(&results, format == Format::Json);
+            ended?;
         }
         Sub::Soak { name, options } => lib::soak(&sandbox, &name, &options, &progress)?,
     }

@@ -51,7 +51,7 @@ struct Entry<F> {
     run: F,
 }
 
-type Bench = fn(&Sandbox, Progress<'_>) -> Result<Vec<Measured>, Error>;
+type Bench = fn(&Sandbox, &mut Vec<Measured>, Progress<'_>) -> Result<(), Error>;
 type Soak = fn(&Sandbox, &SoakOptions, Progress<'_>) -> Result<(), Error>;
 
 /// Every comparison; an entry gives one result or several.
@@ -89,13 +89,14 @@ const SOAKS: &[Entry<Soak>] = &[
     },
 ];
 
-/// Runs a comparison.
+/// Runs a comparison. What was measured before an error is in `results` all the same.
 pub fn bench(
     sandbox: &Sandbox,
     name: &str,
+    results: &mut Vec<Measured>,
     progress: Progress<'_>,
-) -> Result<Vec<Measured>, Error> {
-    find(BENCHES, "benchmark", name)?(sandbox, progress)
+) -> Result<(), Error> {
+    find(BENCHES, "benchmark", name)?(sandbox, results, progress)
 }
 
 /// Runs a long run.

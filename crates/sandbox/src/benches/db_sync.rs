@@ -28,7 +28,11 @@ const USUAL: &str = "prod-to-staging";
 /// - `full_vs_documented`: all rows of all tables; theirs is mysqldump to a file and loading it.
 /// - `full_vs_myloader`: the same; theirs is mydumper and myloader with 4 threads.
 /// - `profile_vs_documented`: what the shipped profile takes along, beside all.
-pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
+pub(crate) fn bench(
+    sandbox: &Sandbox,
+    results: &mut Vec<Measured>,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     packages::ensure_mydumper(progress)?;
     progress("building db-sync");
     workspace::build(&["--release", "--bin", "db-sync"])?;
@@ -50,11 +54,12 @@ pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Mea
     }
     bench.clean()?;
     let [full, documented, myloader, profile] = times.map(median);
-    Ok(vec![
+    results.extend([
         Measured::new("full_vs_documented", full, documented),
         Measured::new("full_vs_myloader", full, myloader),
         Measured::new("profile_vs_documented", profile, documented),
-    ])
+    ]);
+    Ok(())
 }
 
 struct Bench<'a> {

@@ -96,7 +96,11 @@ struct Phase {
 
 /// Measures CPU time a delivery, latency and memory; both servers' memory in megabytes
 /// of 10^6 bytes. Brings its own Redis and server.
-pub(crate) fn bench(_: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
+pub(crate) fn bench(
+    _: &Sandbox,
+    results: &mut Vec<Measured>,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     progress("building the server and its driver");
     workspace::build(&[
         "--release",
@@ -114,14 +118,14 @@ pub(crate) fn bench(_: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>
         ("rss_peak_mb", megabytes(first.rss_peak_kib)),
         ("rss_per_socket_bytes", first.rss_per_socket_bytes),
     ];
-    let mut results = vec![measured(&STEADY, &first.steady, &memory)?];
+    results.push(measured(&STEADY, &first.steady, &memory)?);
     if let Some(blast) = &first.blast {
         results.push(measured(&BLAST, blast, &[])?);
     }
     for run in &FURTHER {
         results.push(measured(run, &load(run, progress)?.steady, &[])?);
     }
-    Ok(results)
+    Ok(())
 }
 
 fn megabytes(kib: f64) -> f64 {

@@ -41,21 +41,24 @@ const ARCHIVE_FILES: [&str; 6] = [
 ///
 /// The others are described where they are: [`catalogue`], [`fleet`], [`report`]. One whose
 /// servers are not up is left out.
-pub(crate) fn bench(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
+pub(crate) fn bench(
+    sandbox: &Sandbox,
+    results: &mut Vec<Measured>,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
     progress("building offboard");
     workspace::build(&["--release", "--bin", "offboard"])?;
     let up = |service| sandbox.require(service).is_ok();
-    let mut measured = Vec::new();
     if up(Service::Metastore) {
-        measured.extend(files(sandbox, progress)?);
-        measured.push(catalogue::owner_scan(sandbox, progress)?);
-        measured.push(report::report_100k(sandbox, progress)?);
+        results.extend(files(sandbox, progress)?);
+        results.push(catalogue::owner_scan(sandbox, progress)?);
+        results.push(report::report_100k(sandbox, progress)?);
     }
     if up(Service::Hosts) {
-        measured.extend(fleet::fanout(sandbox, progress)?);
-        measured.push(fleet::stream_1g(sandbox, progress)?);
+        results.extend(fleet::fanout(sandbox, progress)?);
+        results.push(fleet::stream_1g(sandbox, progress)?);
     }
-    Ok(measured)
+    Ok(())
 }
 
 fn files(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Error> {
@@ -203,11 +206,11 @@ struct Cost {
 }
 
 /// Runs the command, which may end with one of `codes`. bash counts the time, as it does for
-/// whoever types the command.
+/// whoever types the command; in a line of its own, since clush ends its bar with none.
 fn timed(command: &Command, codes: &[i32]) -> Result<Cost, Error> {
     let mut shell = Command::new("bash");
     shell
-        .args(["-c", "TIMEFORMAT='%R %U %S'; time \"$@\"", "bash"])
+        .args(["-c", "TIMEFORMAT=$'\\n%R %U %S'; time \"$@\"", "bash"])
         .arg(command.get_program())
         .args(command.get_args())
         .stdin(Stdio::null())
