@@ -57,9 +57,13 @@ fn run(command: Sub, dir: Option<&Path>) -> Result<u8, Error> {
         Sub::Down => sandbox.down(&progress)?,
         Sub::Demo => return lib::workspace::demo(dir, &progress),
         Sub::Test { arguments } => return lib::workspace::test(dir, &arguments, &progress),
-        Sub::Bench { name, format } => {
+        Sub::Bench {
+            name,
+            options,
+            format,
+        } => {
             let mut results = Vec::new();
-            let ended = lib::bench(&sandbox, &name, &mut results, &progress);
+            let ended = lib::bench(&sandbox, &name, &options, &mut results, &progress);
             ui::measured(&results, format == Format::Json);
             ended?;
         }

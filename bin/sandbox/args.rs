@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use opsweek_sandbox::{SeedOptions, Size, SoakOptions, UpOptions};
+use opsweek_sandbox::{BenchOptions, SeedOptions, Size, SoakOptions, UpOptions};
 
 /// Real HDFS, Hive metastore, `MariaDB`, Redis and sshd hosts on this machine, loopback only
 #[derive(Parser)]
@@ -86,6 +86,8 @@ pub(crate) enum Sub {
     /// Compare with another tool
     Bench {
         name: String,
+        #[command(flatten)]
+        options: BenchOptions,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },

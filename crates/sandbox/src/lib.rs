@@ -28,7 +28,7 @@ pub mod ui;
 pub mod workspace;
 
 pub use error::Error;
-pub use measure::{Measured, bench, soak};
+pub use measure::{BenchOptions, Measured, bench, soak};
 pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;

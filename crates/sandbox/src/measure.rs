@@ -2,6 +2,7 @@
 //! NAME`), which tests do not include.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -9,6 +10,15 @@ use crate::benches::{db_sync, newwiki, offboard, websocket};
 use crate::error::Error;
 use crate::sandbox::{Progress, Sandbox};
 use crate::soaks::SoakOptions;
+
+/// What a comparison is made with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
+pub struct BenchOptions {
+    /// websocket: the Node.js server, built, such as `superset-websocket/dist/index.js`, to be
+    /// measured in turn; else its figures of another machine serve
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+}
 
 /// One comparison's result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +61,8 @@ struct Entry<F> {
     run: F,
 }
 
-type Bench = fn(&Sandbox, &mut Vec<Measured>, Progress<'_>) -> Result<(), Error>;
+type Bench =
+    fn(&Sandbox, &BenchOptions, &mut Vec<Measured>, Progress<'_>) -> Result<(), Error>;
 type Soak = fn(&Sandbox, &SoakOptions, Progress<'_>) -> Result<(), Error>;
 
 /// Every comparison; an entry gives one result or several.
@@ -93,10 +104,11 @@ const SOAKS: &[Entry<Soak>] = &[
 pub fn bench(
     sandbox: &Sandbox,
     name: &str,
+    options: &BenchOptions,
     results: &mut Vec<Measured>,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
-    find(BENCHES, "benchmark", name)?(sandbox, results, progress)
+    find(BENCHES, "benchmark", name)?(sandbox, options, results, progress)
 }
 
 /// Runs a long run.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::error::{Context, Error};
-use crate::measure::{Measured, median};
+use crate::measure::{BenchOptions, Measured, median};
 use crate::sandbox::{Progress, Sandbox};
 use crate::servers::mariadb::Server;
 use crate::servers::mariadb::superset::{PRODUCTION, STAGING, Size, key_file};
@@ -30,6 +30,7 @@ const USUAL: &str = "prod-to-staging";
 /// - `profile_vs_documented`: what the shipped profile takes along, beside all.
 pub(crate) fn bench(
     sandbox: &Sandbox,
+    _: &BenchOptions,
     results: &mut Vec<Measured>,
     progress: Progress<'_>,
 ) -> Result<(), Error> {

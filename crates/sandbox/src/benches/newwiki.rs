@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::measure::{Measured, median};
+use crate::measure::{BenchOptions, Measured, median};
 use crate::sandbox::{Progress, Sandbox};
 use crate::workspace;
 
@@ -19,6 +19,7 @@ const ASKED: [i32; 3] = [0, 3, 8];
 /// servers' sockets.
 pub(crate) fn bench(
     sandbox: &Sandbox,
+    _: &BenchOptions,
     results: &mut Vec<Measured>,
     progress: Progress<'_>,
 ) -> Result<(), Error> {

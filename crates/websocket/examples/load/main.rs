@@ -1,7 +1,8 @@
 //! Loads a server with sockets and events and prints, as JSON, what that costs it.
 //!
 //! Starts a Redis and the server itself (the binary beside its own folder, unless `--binary` names
-//! another), or measures one that runs: `--port`, `--redis-port` and `--pid`.
+//! another, or `--node` the one for Node.js), or measures one that runs: `--port`, `--redis-port`
+//! and `--pid`.
 
 mod phase;
 mod process;
@@ -50,6 +51,9 @@ struct Options {
     /// The server's binary
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// The Node.js server, built, such as `superset-websocket/dist/index.js`; instead of ours
+    #[arg(long, value_name = "FILE", conflicts_with = "binary")]
+    node: Option<PathBuf>,
     /// The port of a server that runs
     #[arg(long, requires_all = ["redis_port", "pid"])]
     port: Option<u16>,

@@ -56,6 +56,9 @@ pub(crate) fn start_server(
     redis_port: u16,
     folder: &Path,
 ) -> Result<Process, Failure> {
+    if let Some(node) = &options.node {
+        return start_node(node, port, redis_port);
+    }
     let beside = || {
         Some(
             std::env::current_exe()
@@ -79,6 +82,20 @@ pub(crate) fn start_server(
         .arg("--config")
         .arg(file)
         .env_clear()
+        .stdout(Stdio::null())
+        .spawn()?;
+    Ok(Process(child))
+}
+
+/// The server for Node.js, by its environment: its configuration lies beside its program.
+fn start_node(program: &Path, port: u16, redis_port: u16) -> Result<Process, Failure> {
+    let child = Command::new("node")
+        .arg(program)
+        .arg("start")
+        .env("PORT", port.to_string())
+        .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_PORT", redis_port.to_string())
+        .env("JWT_SECRET", SECRET)
         .stdout(Stdio::null())
         .spawn()?;
     Ok(Process(child))

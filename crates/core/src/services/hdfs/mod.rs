@@ -60,7 +60,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration for `user` with no address yet: 60 s a call, 15 s of patience, 32 in flight.
+    /// A configuration for `user` with no address yet: 60 s a call, 15 s of patience, 64 in flight.
     pub fn new(user: impl Into<String>) -> Self {
         Self {
             conf_dir: None,
@@ -70,7 +70,7 @@ impl Config {
             webhdfs: Vec::new(),
             deadline: Duration::from_mins(1),
             patience: Duration::from_secs(15),
-            concurrency: 32,
+            concurrency: 64,
         }
     }
 }

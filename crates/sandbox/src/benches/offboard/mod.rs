@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::error::{Context, Error};
-use crate::measure::{Measured, median};
+use crate::measure::{BenchOptions, Measured, median};
 use crate::sandbox::{Progress, Sandbox, Service};
 use crate::seed::SeedOptions;
 use crate::workspace;
@@ -43,6 +43,7 @@ const ARCHIVE_FILES: [&str; 6] = [
 /// servers are not up is left out.
 pub(crate) fn bench(
     sandbox: &Sandbox,
+    _: &BenchOptions,
     results: &mut Vec<Measured>,
     progress: Progress<'_>,
 ) -> Result<(), Error> {
