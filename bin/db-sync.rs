@@ -66,7 +66,7 @@ impl Tool for Syncing {
         } else {
             Intent::Sync
         };
-        chosen(name, intent, config.tool.clone())
+        Ok(chosen(name, intent, config.tool.clone())?.planned())
     }
 
     async fn world(procedure: &DbSync, config: &Config<Policy>) -> Result<World<Self>, CliError> {

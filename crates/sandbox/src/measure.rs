@@ -61,8 +61,7 @@ struct Entry<F> {
     run: F,
 }
 
-type Bench =
-    fn(&Sandbox, &BenchOptions, &mut Vec<Measured>, Progress<'_>) -> Result<(), Error>;
+type Bench = fn(&Sandbox, &BenchOptions, &mut Vec<Measured>, Progress<'_>) -> Result<(), Error>;
 type Soak = fn(&Sandbox, &SoakOptions, Progress<'_>) -> Result<(), Error>;
 
 /// Every comparison; an entry gives one result or several.

@@ -202,7 +202,11 @@ fn median_of(kind: &Kind, reports: &[Report], figure: fn(&Report, &Phase) -> f64
     let phases = reports
         .iter()
         .filter_map(|report| Some((report, (kind.phase)(report)?)));
-    median(phases.map(|(report, phase)| figure(report, phase)).collect())
+    median(
+        phases
+            .map(|(report, phase)| figure(report, phase))
+            .collect(),
+    )
 }
 
 /// What else was measured, by name.

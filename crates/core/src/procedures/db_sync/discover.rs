@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::OnceCell;
+
 use crate::actions::sql::{
     self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets, reading,
 };
@@ -31,12 +34,16 @@ const WRITE: &[&str] = &[
 /// "Information Schema TRIGGERS Table" and its neighbours.
 const SEE: &[&str] = &["TRIGGER", "EVENT", "EXECUTE"];
 
+/// How many tables are gone over at once.
+const TABLES: usize = 4;
+
 /// Of a row's packet, what is not the row: the statement and the lengths of its values.
 const PACKET_HEAD: u64 = 64 << 10;
 
 pub(super) async fn discover(
     profile: &Profile,
     intent: Intent,
+    known_wide: &OnceCell<Vec<String>>,
     world: &sql::Databases,
     now: i64,
     cx: &Cx,
@@ -99,7 +106,13 @@ pub(super) async fn discover(
         }
     }
     let wide = match (intent, &schema) {
-        (Intent::Sync, Some(schema)) => wide(&mut source, &mut target, profile, schema).await?,
+        (Intent::Sync, Some(schema)) => known_wide
+            .get_or_try_init(async || {
+                let most = largest_row(&mut source, &mut target).await?;
+                wide(world, profile, schema, most).await
+            })
+            .await?
+            .clone(),
         _ => Vec::new(),
     };
     let usage = (
@@ -244,18 +257,22 @@ async fn held(connection: &mut Connection) -> Result<(Vec<String>, String), Erro
     Ok((lines, account))
 }
 
-/// The tables with a row that no packet of the two servers can hold.
-async fn wide(
-    source: &mut Connection,
-    target: &mut Connection,
-    profile: &Profile,
-    schema: &Schema,
-) -> Result<Vec<String>, Error> {
+/// The bytes of the largest row that a packet of both servers can hold.
+async fn largest_row(source: &mut Connection, target: &mut Connection) -> Result<u64, Error> {
     let limit = "SELECT @@max_allowed_packet";
     let (here,): (u64,) = source.row("its packets", limit, ()).await?;
     let (there,): (u64,) = target.row("its packets", limit, ()).await?;
-    let most = here.min(there).saturating_sub(PACKET_HEAD);
-    let mut wide = Vec::new();
+    Ok(here.min(there).saturating_sub(PACKET_HEAD))
+}
+
+/// The tables with a row of more than `most` bytes, each asked for on a connection of its own.
+async fn wide(
+    world: &sql::Databases,
+    profile: &Profile,
+    schema: &Schema,
+    most: u64,
+) -> Result<Vec<String>, Failure> {
+    let mut asked = Vec::new();
     for table in &schema.tables {
         let long: Vec<&Column> = table.columns.iter().filter(|one| is_long(one)).collect();
         let all: u64 = long.iter().filter_map(|column| column.octets).sum();
@@ -267,24 +284,26 @@ async fn wide(
             .iter()
             .map(|column| format!("COALESCE(LENGTH({}), 0)", quote_identifier(&column.name)))
             .collect();
-        let (largest,): (Option<u64>,) = source
-            .row(
-                &format!("the largest row of {}", table.name),
-                &format!(
-                    "SELECT CAST(MAX({}) AS UNSIGNED) FROM {}.{}",
-                    lengths.join(" + "),
-                    quote_identifier(&schema.database),
-                    quote_identifier(&table.name)
-                ),
-                (),
-            )
-            .await?;
-        let largest = largest.unwrap_or(0);
-        if largest > most {
-            wide.push(format!("{}: {largest} bytes, of {most}", table.name));
-        }
+        let statement = format!(
+            "SELECT CAST(MAX({}) AS UNSIGNED) FROM {}.{}",
+            lengths.join(" + "),
+            quote_identifier(&schema.database),
+            quote_identifier(&table.name)
+        );
+        asked.push((&*table.name, statement));
     }
-    Ok(wide)
+    let looks = stream::iter(0..asked.len()).map(async |index| {
+        let (table, statement) = &asked[index];
+        let mut source = world.connect(&profile.source).await?;
+        source.take_time();
+        let about = format!("the largest row of {table}");
+        let (largest,): (Option<u64>,) = source.row(&about, statement, ()).await?;
+        source.close().await;
+        let largest = largest.filter(|largest| *largest > most);
+        Ok::<_, Failure>(largest.map(|bytes| format!("{table}: {bytes} bytes, of {most}")))
+    });
+    let found: Vec<Option<String>> = looks.buffered(TABLES).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Whether values may be long: what is stored beside the row, which has 64 KiB itself. Of

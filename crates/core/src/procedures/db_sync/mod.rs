@@ -16,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::{Action, World};
@@ -46,6 +47,9 @@ pub struct DbSync {
     /// `None` for the list alone.
     chosen: Option<(String, Profile)>,
     policy: Policy,
+    /// The tables whose rows no packet can hold, once they have been gone over for a plan: that
+    /// takes as long as to read all of production, and after a copy nobody needs it again.
+    wide: OnceCell<Vec<String>>,
 }
 
 impl DbSync {
@@ -55,6 +59,7 @@ impl DbSync {
             intent: Intent::List,
             chosen: None,
             policy,
+            wide: OnceCell::new(),
         }
     }
 
@@ -95,7 +100,17 @@ impl DbSync {
             intent,
             chosen: Some((name.to_owned(), profile.clone())),
             policy,
+            wide: OnceCell::new(),
         })
+    }
+
+    /// Its plan has been made: what only planning needs is not asked for any more.
+    #[must_use]
+    pub fn planned(self) -> Self {
+        Self {
+            wide: OnceCell::new_with(Some(Vec::new())),
+            ..self
+        }
     }
 
     /// The profile and its name; `None` for the list.
@@ -155,7 +170,8 @@ impl Procedure for DbSync {
                 databases: None,
             }),
             Some((_, profile)) => {
-                discover::discover(profile, self.intent, &world.databases, now, cx).await
+                discover::discover(profile, self.intent, &self.wide, &world.databases, now, cx)
+                    .await
             }
         }
     }

@@ -421,6 +421,7 @@ fn archives_trash_and_kept_data_are_no_leftovers() {
     insta::assert_snapshot!(report.document.text(None));
 }
 
+/// What a table says of users, a row each.
 #[test]
 fn several_users_are_one_table() {
     let nothing = Inventory {

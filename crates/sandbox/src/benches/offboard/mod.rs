@@ -20,9 +20,6 @@ const ROUNDS: usize = 3;
 /// Files in the home that is archived.
 const FILES: usize = 20_000;
 const ARCHIVE: &str = "/wmf/data/archive/user";
-/// The step that changes owners: between these two lines on the standard error.
-const BEGUN: &str = "START own-archive";
-const ENDED: &str = "DONE own-archive";
 /// HDFS is not changed without a look at the metastore.
 const ARCHIVE_FILES: [&str; 6] = [
     "--archive",
@@ -37,7 +34,10 @@ const ARCHIVE_FILES: [&str; 6] = [
 /// - `archive_20k`: ours looks, plans, records every path with its ACL, moves, changes owner,
 ///   group and mode, drops ACLs and looks again; theirs is the page's `hdfs dfs -mv` and
 ///   `hdfs dfs -chown -R`.
-/// - `chown_20k`: that one step of ours, and the page's `hdfs dfs -chown -R`.
+/// - `own_20k`: of that ours changes owner, group and mode, drops ACLs and looks whether it is
+///   so; theirs is `hdfs dfs -chown -R`, which changes owner and group.
+///
+/// On a table's folder of 20,000 files, `chown_20k`: both change the owner, nothing else.
 ///
 /// The others are described where they are: [`catalogue`], [`fleet`], [`report`]. One whose
 /// servers are not up is left out.
@@ -52,6 +52,7 @@ pub(crate) fn bench(
     let up = |service| sandbox.require(service).is_ok();
     if up(Service::Metastore) {
         results.extend(files(sandbox, progress)?);
+        results.push(chown(sandbox, progress)?);
         results.push(catalogue::owner_scan(sandbox, progress)?);
         results.push(report::report_100k(sandbox, progress)?);
     }
@@ -77,8 +78,50 @@ fn files(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Err
     let [ours, our_chown, theirs, their_chown] = times.map(median);
     Ok(vec![
         Measured::new("archive_20k", ours, theirs),
-        Measured::new("chown_20k", our_chown, their_chown),
+        Measured::new("own_20k", our_chown, their_chown),
     ])
+}
+
+/// The step that gives a table's files away, beside the page's way.
+fn chown(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Measured, Error> {
+    let config = config(sandbox, "chown", &["fleet"])?;
+    let folder = |user: &str| format!("/user/hive/warehouse/shared.db/{user}_daily");
+    let many = |user: &str| {
+        seed(sandbox, user)?;
+        hdfs(
+            sandbox,
+            &["-mv", &format!("/user/{user}/many"), &folder(user)],
+        )
+    };
+    let (mut by_us, mut by_hand) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        progress(&format!(
+            "20,000 files of a table: round {round} of {ROUNDS}"
+        ));
+        let user = format!("elvistable{round}");
+        many(&user)?;
+        let step = format!("owner-files-shared.{user}_daily");
+        by_us.push(ran(sandbox, &config, &user, &ARCHIVE_FILES, &step)?.1);
+        let user = format!("elvistablebyhand{round}");
+        many(&user)?;
+        let chown = ["-chown", "-R", "analytics", &folder(&user)];
+        by_hand.push(hdfs(sandbox, &chown)?);
+    }
+    Ok(Measured::new("chown_20k", median(by_us), median(by_hand)))
+}
+
+/// Seconds of `hdfs dfs`.
+fn hdfs(sandbox: &Sandbox, arguments: &[&str]) -> Result<f64, Error> {
+    let arguments = [&["dfs"], arguments].concat();
+    let begun = Instant::now();
+    let output = sandbox.hdfs(None, &arguments)?;
+    if output.status.success() {
+        return Ok(begun.elapsed().as_secs_f64());
+    }
+    Err(Error::Failed {
+        program: format!("hdfs {}", arguments.join(" ")),
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 fn seed(sandbox: &Sandbox, user: &str) -> Result<(), Error> {
@@ -98,19 +141,19 @@ fn seed_few(sandbox: &Sandbox, user: &str) -> Result<(), Error> {
 /// Seconds of all, and of the step that changes owners.
 fn ours(sandbox: &Sandbox, config: &Path, user: &str) -> Result<(f64, f64), Error> {
     seed(sandbox, user)?;
-    ran(sandbox, config, user, &ARCHIVE_FILES, BEGUN, ENDED)
+    ran(sandbox, config, user, &ARCHIVE_FILES, "own-archive")
 }
 
-/// Plans and runs what the flags ask for; seconds of all, and from the line on the standard error
-/// that begins with `from` to the one that begins with `to`.
+/// Plans and runs what the flags ask for; seconds of all, and of that step, by the lines on the
+/// standard error.
 fn ran(
     sandbox: &Sandbox,
     config: &Path,
     user: &str,
     flags: &[&str],
-    from: &str,
-    to: &str,
+    step: &str,
 ) -> Result<(f64, f64), Error> {
+    let (from, to) = (format!("START {step}"), format!("DONE {step}"));
     let plan = sandbox.dir().join(format!("{user}.json"));
     let begun = Instant::now();
     let mut look = offboard(config)?;
@@ -133,9 +176,9 @@ fn ran(
     let (mut said, mut step) = (String::new(), (None, None));
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.starts_with(from) {
+            if line.starts_with(&from) {
                 step.0 = Some(Instant::now());
-            } else if line.starts_with(to) {
+            } else if line.starts_with(&to) {
                 step.1 = step.0.map(|begun| begun.elapsed());
             }
             said.push_str(&line);
@@ -152,22 +195,11 @@ fn ran(
 /// Seconds of both commands, and of the second.
 fn theirs(sandbox: &Sandbox, user: &str) -> Result<(f64, f64), Error> {
     seed(sandbox, user)?;
-    let timed = |arguments: &[&str]| {
-        let begun = Instant::now();
-        let output = sandbox.hdfs(None, arguments)?;
-        if output.status.success() {
-            return Ok(begun.elapsed().as_secs_f64());
-        }
-        Err(Error::Failed {
-            program: format!("hdfs {}", arguments.join(" ")),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    };
     let home = format!("/user/{user}");
     let archive = format!("{ARCHIVE}/{user}");
-    let moved = timed(&["dfs", "-mv", &home, ARCHIVE])?;
+    let moved = hdfs(sandbox, &["-mv", &home, ARCHIVE])?;
     let owner = "hdfs:analytics-privatedata-users";
-    let chown = timed(&["dfs", "-chown", "-R", owner, &archive])?;
+    let chown = hdfs(sandbox, &["-chown", "-R", owner, &archive])?;
     Ok((moved + chown, chown))
 }
 

@@ -133,5 +133,3 @@ fn hosts_alone_go_in_batches() {
     found.hosts.clear();
     assert_eq!(plan_of(&found).pace, None);
 }
-
-/// What a table says of users, a row each.
