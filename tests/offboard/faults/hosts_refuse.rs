@@ -84,6 +84,22 @@ fn hung() {
     only_the_first_is_missed(&config("hung", &extra, None), user, "sent no ssh banner");
 }
 
+/// Where homes are missing because their disk is, nobody can tell that there are none.
+#[test]
+fn with_homes_that_are_not_mounted() {
+    let user = "elvisunmounted";
+    seed(user);
+    let fstab = sandbox().hosts()[0].root.join("etc/fstab");
+    let disks = "# /home is another's\nLABEL=homes /srv/disk/ ext4 defaults 0 2\n";
+    std::fs::write(fstab, disks).unwrap();
+    let config = config("unmounted", "", None);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let homes = "[offboard]\nhost_homes = [\"/home\", \"/srv/disk/home\"]\n";
+    std::fs::write(&config, text.replace("[offboard]\n", homes)).unwrap();
+    let why = "/srv/disk is in /etc/fstab and not mounted";
+    only_the_first_is_missed(&config, user, why);
+}
+
 #[test]
 fn of_an_unknown_key() {
     let user = "elvisunknown";

@@ -11,6 +11,7 @@ while [ "$1" != -- ]; do
   shift
 done
 shift
+require_mounted "${roots[@]}"
 emit() { printf '%s\0' "$@"; }
 fail() {
   printf '%s\n' "$1" >&2

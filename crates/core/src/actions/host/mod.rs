@@ -105,7 +105,8 @@ pub async fn look(
         .chain(homes.iter().map(String::as_str))
         .chain(["--"])
         .chain(secrets.iter().map(String::as_str));
-    let output = run(fleet, host, include_str!("look.sh"), arguments, cx).await?;
+    let script = concat!(include_str!("mounted.sh"), include_str!("look.sh"));
+    let output = run(fleet, host, script, arguments, cx).await?;
     places::parse(user, &output).map_err(|error| damaged(host, error))
 }
 
@@ -128,7 +129,8 @@ pub async fn owners(
     cx: &Cx,
 ) -> Result<Vec<Owner>, Failure> {
     let arguments = homes.iter().map(String::as_str);
-    let output = run(fleet, host, include_str!("owners.sh"), arguments, cx).await?;
+    let script = concat!(include_str!("mounted.sh"), include_str!("owners.sh"));
+    let output = run(fleet, host, script, arguments, cx).await?;
     places::parse_owners(&output).map_err(|error| damaged(host, error))
 }
 

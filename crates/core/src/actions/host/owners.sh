@@ -3,6 +3,7 @@
 # Output: name, uid, owner of each entry, each field ended by NUL; "end" comes last.
 set -u
 export LC_ALL=C
+require_mounted "$@"
 for root in "$@"; do
   [ -d "$root" ] || continue
   # -H: the folder of homes may be a link; what is in it is not followed.

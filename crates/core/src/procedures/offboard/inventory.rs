@@ -1,6 +1,6 @@
 //! What a look at a user found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -235,6 +235,9 @@ pub struct HiveFindings {
     pub views: Vec<String>,
     /// Others' tables that are to leave the user's databases; these are described without them.
     pub moving: Vec<Moving>,
+    /// Everybody who owns a database, to find a slip in a name by.
+    #[serde(skip)]
+    pub owners: BTreeSet<String>,
 }
 
 /// Everything that a look found.

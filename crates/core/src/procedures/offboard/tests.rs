@@ -131,6 +131,7 @@ fn everything() -> Inventory {
             }],
             views: Vec::new(),
             moving: Vec::new(),
+            owners: ["analytics".to_owned()].into(),
         }),
         hosts: BTreeMap::from([
             ("stat1008".into(), on_host("/home/elvis")),
@@ -393,6 +394,20 @@ fn the_new_owner_is_asked_for_only_when_it_is_needed() {
         matches!(&needs, Unplanned::Needs { flag: "--new-owner", question, .. } if question.contains("shared.e"))
     );
     assert!(planned(request, &nothing()).is_ok());
+}
+
+#[test]
+fn a_new_owner_that_nobody_has_heard_of_is_told() {
+    let told = |name: &str| {
+        let request = Request {
+            new_owner: Some(user(name)),
+            ..archive()
+        };
+        let notes = planned(request, &everything()).unwrap().notes;
+        notes.iter().any(|note| note.contains("is the name right?"))
+    };
+    assert!(told("analitycs"));
+    assert!(!told("analytics"));
 }
 
 #[test]

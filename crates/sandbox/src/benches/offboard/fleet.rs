@@ -18,8 +18,12 @@ pub(super) fn fanout(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Me
     let config = config(sandbox, "fleet", &["hdfs", "metastore"])?;
     let mut look = offboard(&config)?;
     look.args(["nemo", "--places", "hosts"]);
-    let path = workspace::checkout().join("crates/core/src/actions/host/look.sh");
-    let script = std::fs::read_to_string(&path).context("read", &path)?;
+    let folder = workspace::checkout().join("crates/core/src/actions/host");
+    let mut script = String::new();
+    for part in ["mounted.sh", "look.sh"] {
+        let path = folder.join(part);
+        script += &std::fs::read_to_string(&path).context("read", &path)?;
+    }
     let quoted = script.replace('\'', r"'\''");
     let secrets = "'.ssh' '.gnupg' '.my.cnf' '.netrc' '.pgpass' '.k5login' 'krb5cc_*' '.cache'";
     let remote = format!(

@@ -100,6 +100,7 @@ impl Hive<'_> {
         let partitioned = found.partitioned;
         let mut found = HiveFindings {
             databases: found.databases,
+            owners: all.iter().map(|database| database.owner.clone()).collect(),
             ..HiveFindings::default()
         };
         let included = hdfs.into_iter().flat_map(HdfsFindings::elsewhere);

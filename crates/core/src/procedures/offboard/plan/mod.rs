@@ -205,6 +205,11 @@ impl<'a> Planner<'a> {
                 });
             }
         };
+        if !hive.tables.is_empty() && !hive.owners.contains(&new_owner) {
+            self.notes.push(format!(
+                "{new_owner}, who gets tables, owns no database so far: is the name right?"
+            ));
+        }
         let hosts: Vec<String> = self.found.hosts.keys().cloned().collect();
         let home = self.found.hdfs.as_ref().and_then(|hdfs| hdfs.home.clone());
         let collects = hosts.iter().any(|host| self.collects(host));
