@@ -10,4 +10,5 @@
 mod db_sync;
 mod newwiki;
 mod offboard;
+mod private;
 mod support;

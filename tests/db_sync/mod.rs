@@ -4,6 +4,7 @@ mod crash;
 mod diff;
 mod follow_ups;
 mod kills;
+mod lock;
 mod look;
 mod memory;
 mod obstacles;

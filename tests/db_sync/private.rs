@@ -1,39 +1,27 @@
 //! A server of these tests' own: it is killed, filled, and everybody's tables on it are locked.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opsweek_sandbox::{Sandbox, Size};
+use opsweek_sandbox::Size;
+
+use crate::private::{Ending, Slots, quiet};
 
 /// The server's name.
 const METADATA: &str = "metadata";
 
-/// Taken down with the last test that uses it.
-pub(super) struct Private(pub(super) Sandbox);
+/// One server.
+pub(super) struct Private(pub(super) Ending);
 
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.0.down(&quiet).unwrap();
+impl From<Ending> for Private {
+    fn from(sandbox: Ending) -> Self {
+        Self(sandbox)
     }
 }
 
-fn quiet(_: &str) {}
-
-/// The one private sandbox, of one server, for one test at a time.
+/// The only one.
 pub(super) fn private() -> Arc<Mutex<Private>> {
-    static SLOT: Mutex<Weak<Mutex<Private>>> = Mutex::new(Weak::new());
-    let mut slot = SLOT.lock().unwrap_or_else(PoisonError::into_inner);
-    slot.upgrade().unwrap_or_else(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("db-sync");
-        let sandbox = Sandbox::open(&folder).unwrap();
-        sandbox.down(&quiet).unwrap();
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).unwrap();
-        }
-        let made = Arc::new(Mutex::new(Private(sandbox)));
-        *slot = Arc::downgrade(&made);
-        made
-    })
+    static SLOTS: Slots<Private, 1> = Slots::new("db-sync");
+    SLOTS.one()
 }
 
 /// Whatever a test before has left: the server is up.

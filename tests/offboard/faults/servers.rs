@@ -2,48 +2,33 @@
 
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opsweek_sandbox::{Sandbox, SeedOptions, Service, UpOptions};
+use opsweek_sandbox::{SeedOptions, Service, UpOptions};
 
 use super::{archive_of, clean, planned, run, run_until};
 use crate::newwiki::safe_mode::NewWikis;
+use crate::private::{Ending, Slots, quiet};
 use crate::support::{Ran, offboard_with, send};
 
 /// That what stands now could not be looked at outranks that only a part was done.
 pub(super) const UNSEEN: i32 = 7;
 pub(super) const ARCHIVE: &str = "/wmf/data/archive/user";
 
-/// Taken down with the last test that uses it.
-pub(super) struct Private(pub(super) Sandbox);
+/// `NameNode`, `DataNode` and metastore in processes of their own, two hosts.
+pub(super) struct Private(pub(super) Ending);
 
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.0.down(&quiet).unwrap();
+impl From<Ending> for Private {
+    fn from(sandbox: Ending) -> Self {
+        Self(sandbox)
     }
 }
 
-pub(super) fn quiet(_: &str) {}
-
-/// One of two private sandboxes, the one that fewer tests want, for one test at a time:
-/// `NameNode`, `DataNode` and metastore in processes of their own, two hosts. Starting servers
-/// again takes most of these tests' time, and most of that is waiting.
+/// One of two: starting servers again takes most of these tests' time, and most of that is
+/// waiting.
 pub(super) fn private() -> Arc<Mutex<Private>> {
-    static SLOTS: Mutex<[Weak<Mutex<Private>>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
-    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let users = |slot: &(usize, &mut Weak<Mutex<Private>>)| slot.1.strong_count();
-    let (index, slot) = slots.iter_mut().enumerate().min_by_key(users).unwrap();
-    slot.upgrade().unwrap_or_else(|| {
-        let folder = format!("{}/faults-{index}", env!("CARGO_TARGET_TMPDIR"));
-        let sandbox = Sandbox::open(&folder).unwrap();
-        sandbox.down(&quiet).unwrap();
-        if sandbox.dir().exists() {
-            std::fs::remove_dir_all(sandbox.dir()).unwrap();
-        }
-        let made = Arc::new(Mutex::new(Private(sandbox)));
-        *slot = Arc::downgrade(&made);
-        made
-    })
+    static SLOTS: Slots<Private, 2> = Slots::new("faults");
+    SLOTS.one()
 }
 
 /// Whatever a test before has left of the servers, they are all up.
