@@ -226,6 +226,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>, JournalError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn header() -> Header {
@@ -301,5 +303,25 @@ mod tests {
             parse(&path, &bytes),
             Err(JournalError::Damaged { line: 2, .. })
         ));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_into_a_journal_what_is_before_it_stays(
+            at in any::<prop::sample::Index>(),
+            with in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let (_dir, path) = written();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let whole = parse(&path, &bytes).unwrap();
+            let at = at.index(bytes.len());
+            let before = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            bytes.splice(at..(at + with.len()).min(bytes.len()), with);
+            match parse(&path, &bytes) {
+                Ok(read) => prop_assert_eq!(&read[..before], &whole[..before]),
+                Err(JournalError::Damaged { line, .. }) => prop_assert!(line > before),
+                Err(error) => prop_assert!(false, "{}", error),
+            }
+        }
     }
 }

@@ -295,7 +295,7 @@ impl Action {
     }
 
     /// The paths that it writes.
-    fn paths(&self) -> Vec<&str> {
+    pub(crate) fn paths(&self) -> Vec<&str> {
         match self {
             Self::Record { to, .. }
             | Self::Put { to, .. }

@@ -2,6 +2,7 @@
 
 mod delete;
 mod elsewhere;
+mod hostile;
 mod hosts;
 mod places;
 mod quotas;
