@@ -33,6 +33,6 @@ pub use refinery::{Change, Refinery};
 pub use sandbox::{HostStatus, Progress, Sandbox, ServerStatus, Service, Status, UpOptions};
 pub use seed::SeedOptions;
 pub use servers::mariadb::superset::Size;
-pub use servers::redis;
+pub use servers::{free_port, redis};
 pub use soaks::SoakOptions;
 pub use soaks::db_sync::{Figures, Kill, Victim};

@@ -87,10 +87,10 @@ pub fn test(dir: Option<&Path>, arguments: &[String], progress: Progress<'_>) ->
         tests
             .args(["test", "--workspace", "--no-fail-fast"])
             .args(arguments);
-        // Tests wait for servers, and for each other where these are broken, half of the time.
+        // Tests wait for servers, and for each other where these are broken, most of the time.
         if std::env::var_os(THREADS).is_none() {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            tests.env(THREADS, (2 * cores).to_string());
+            tests.env(THREADS, (3 * cores).to_string());
         }
         run(&mut tests, &sandbox)
     });

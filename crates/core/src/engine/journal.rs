@@ -315,7 +315,7 @@ mod tests {
             let mut bytes = std::fs::read(&path).unwrap();
             let whole = parse(&path, &bytes).unwrap();
             let at = at.index(bytes.len());
-            let before = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            let before = bytes[..at].split(|byte| *byte == b'\n').count() - 1;
             bytes.splice(at..(at + with.len()).min(bytes.len()), with);
             match parse(&path, &bytes) {
                 Ok(read) => prop_assert_eq!(&read[..before], &whole[..before]),

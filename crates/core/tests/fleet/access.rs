@@ -5,9 +5,10 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use opsweek_core::services::fleet::{Command, Config, Error, Fleet, Output};
+use opsweek_sandbox::free_port;
 use tokio_util::sync::CancellationToken;
 
-use super::server::{World, free_port, host, sh};
+use super::server::{World, host, sh};
 use super::{one_server, run};
 
 async fn knock(fleet: &Fleet) -> Result<Output, Error> {
@@ -24,7 +25,7 @@ fn with_agent(world: &World, options: &str) -> Fleet {
 #[tokio::test]
 async fn a_refused_port_a_silent_one_and_no_name_are_told_apart() {
     let mut world = World::new();
-    world.configure("web1", free_port());
+    world.configure("web1", free_port().unwrap());
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     world.configure("web2", silent.local_addr().unwrap().port());
     world.append(

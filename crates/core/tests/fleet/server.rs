@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use opsweek_core::services::fleet::{Config, Fleet, HostName};
+use opsweek_sandbox::free_port;
 use tempfile::TempDir;
 
 /// Runs a program to its end and gives its stdout.
@@ -43,11 +44,6 @@ pub(crate) struct World {
 struct Server {
     name: String,
     process: Process,
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl World {
@@ -100,7 +96,7 @@ impl World {
     /// Starts an sshd named `NAME.example.org`, with one key of each given type, on record under
     /// `known_hosts`, and in the ssh configuration.
     pub(crate) fn serve(&mut self, name: &str, key_types: &[&str], extra: &str) -> u16 {
-        let port = free_port();
+        let port = free_port().unwrap();
         let mut config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nPidFile none\nUsePAM no\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 200\n\

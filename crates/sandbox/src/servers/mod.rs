@@ -8,7 +8,7 @@ pub mod redis;
 pub(crate) mod tls;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
@@ -39,14 +39,26 @@ pub(crate) fn assign(ports: &mut Ports, dir: &Path, names: &[&str]) {
         }
         let mut hasher = DefaultHasher::new();
         (dir, name).hash(&mut hasher);
-        let start = u16::try_from(hasher.finish() % 20_000).unwrap_or(0);
-        let port = (0..20_000)
-            .map(|step| 10_000 + (start + step) % 20_000)
-            .find(|&port| !ports.values().any(|&other| other == port) && is_free(port));
+        let start = hasher.finish();
+        let port = candidates(start)
+            .find(|port| !ports.values().any(|other| other == port) && is_free(*port));
         if let Some(port) = port {
             ports.insert(name.to_owned(), port);
         }
     }
+}
+
+/// A port of the loopback address where nothing listens, for a server that is about to be
+/// started; `None` when there is none. As with a sandbox's own, no outgoing connection takes
+/// it meanwhile.
+pub fn free_port() -> Option<u16> {
+    candidates(RandomState::new().build_hasher().finish()).find(|port| is_free(*port))
+}
+
+/// All ports that may be a server's, from one of them on.
+fn candidates(start: u64) -> impl Iterator<Item = u16> {
+    let start = u16::try_from(start % 20_000).unwrap_or(0);
+    (0..20_000).map(move |step| 10_000 + (start + step) % 20_000)
 }
 
 /// Whether something accepts connections there.

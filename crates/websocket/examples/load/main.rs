@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use opsweek_sandbox::free_port;
 use phase::Phase;
 use process::{
-    connect_redis, free_port, memory, raise_file_limit, start_redis, start_server, wait_until_ready,
+    connect_redis, memory, raise_file_limit, start_redis, start_server, wait_until_ready,
 };
 use serde_json::{Value, json};
 use sockets::open_sockets;
@@ -96,7 +97,7 @@ async fn run(options: &Options) -> Result<Value, Failure> {
     let redis_port = if let Some(port) = options.redis_port {
         port
     } else {
-        let port = free_port().await?;
+        let port = free_port().ok_or("there is no free port")?;
         processes.push(start_redis(port, &folder)?);
         port
     };
@@ -104,7 +105,7 @@ async fn run(options: &Options) -> Result<Value, Failure> {
     let (port, pid) = if let (Some(port), Some(pid)) = (options.port, options.pid) {
         (port, pid)
     } else {
-        let port = free_port().await?;
+        let port = free_port().ok_or("there is no free port")?;
         let server = start_server(options, port, redis_port, &folder)?;
         let pid = server.0.id();
         processes.push(server);

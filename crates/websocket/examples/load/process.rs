@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::{Failure, Options, SECRET};
@@ -116,13 +116,6 @@ pub(crate) async fn wait_until_ready(port: u16) -> Result<(), Failure> {
         sleep(Duration::from_millis(50)).await;
     }
     Err("the server doesn't start".into())
-}
-
-pub(crate) async fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await?
-        .local_addr()?
-        .port())
 }
 
 /// Raises the limit of open files, beyond the hard one where this may be; the server inherits it.

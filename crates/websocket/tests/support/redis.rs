@@ -1,6 +1,5 @@
 //! A redis-server in a folder of its own, on a free port of the loopback interface.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -15,11 +14,7 @@ use super::eventually;
 
 /// A port that nobody listens on at this moment.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    opsweek_sandbox::free_port().unwrap()
 }
 
 /// A running redis-server. It ends with the test.
