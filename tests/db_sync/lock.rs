@@ -1,11 +1,10 @@
 //! The lock that keeps two runs apart, on a server that ends whoever is idle.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, Stdio};
 
-use super::private::{Private, alone, private};
-use super::{command, config_from};
+use super::config_from;
+use super::private::{Private, alone, planned, private, run_of};
 use crate::support::{Ran, run_paused, scratch};
 
 /// How long a connection may be idle, for new ones.
@@ -56,22 +55,14 @@ fn it_outlasts_a_copy_that_takes_longer_than_the_server_waits() {
     world.seed();
     let _patience = Patience::of_a_second(&world);
     let config = world.0.config_path();
-    let plan = scratch("lock.json");
-    let mut look = command(&config);
-    look.args(["prod-to-staging", "--dry-run", "--save-plan"]);
-    Ran::from(look.arg(&plan).output().unwrap()).expect(3);
+    let plan = planned(&config, "lock.json");
     // As from another machine, which shares no files.
     let elsewhere = config_from(&config, "lock.toml", |text| {
         let own = world.0.dir().join("state").display().to_string();
         assert!(text.contains(&own), "{text}");
         text.replace(&own, &scratch("lock-state").display().to_string())
     });
-    let run = |config: &Path| {
-        let mut run = command(config);
-        run.arg("--plan").arg(&plan).arg("--yes");
-        run
-    };
-    let first = run_paused(&mut run(&config), "started:copy", |_| {
+    let first = run_paused(&mut run_of(&config, &plan), "started:copy", |_| {
         let (mut client, connection) = idle(&world);
         let count =
             format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {connection}");
@@ -80,7 +71,7 @@ fn it_outlasts_a_copy_that_takes_longer_than_the_server_waits() {
         }
         client.kill().unwrap();
         client.wait().unwrap();
-        let second = Ran::from(run(&elsewhere).output().unwrap());
+        let second = Ran::from(run_of(&elsewhere, &plan).output().unwrap());
         assert!(
             second.stderr.contains("another run is at work"),
             "{}\n{}",

@@ -1,10 +1,14 @@
 //! A server of these tests' own: it is killed, filled, and everybody's tables on it are locked.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opsweek_sandbox::Size;
 
+use super::command;
 use crate::private::{Ending, Slots, quiet};
+use crate::support::{Ran, scratch};
 
 /// The server's name.
 const METADATA: &str = "metadata";
@@ -22,6 +26,23 @@ impl From<Ending> for Private {
 pub(super) fn private() -> Arc<Mutex<Private>> {
     static SLOTS: Slots<Private, 1> = Slots::new("db-sync");
     SLOTS.one()
+}
+
+/// The plan of a copy, in a file of that name.
+#[track_caller]
+pub(super) fn planned(config: &Path, name: &str) -> PathBuf {
+    let plan = scratch(name);
+    let mut look = command(config);
+    look.args(["prod-to-staging", "--dry-run", "--save-plan"]);
+    Ran::from(look.arg(&plan).output().unwrap()).expect(3);
+    plan
+}
+
+/// The command that runs a plan.
+pub(super) fn run_of(config: &Path, plan: &Path) -> Command {
+    let mut run = command(config);
+    run.arg("--plan").arg(plan).arg("--yes");
+    run
 }
 
 /// Whatever a test before has left: the server is up.

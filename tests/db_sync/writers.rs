@@ -9,8 +9,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use super::command;
-use super::private::{Private, alone, private};
+use super::private::{Private, alone, planned, private, run_of};
 use crate::support::{Ran, scratch};
 
 const WRITERS: usize = 4;
@@ -68,13 +67,8 @@ const WORLD: &str = "
 /// A copy, planned and run to its end.
 #[track_caller]
 fn copied(config: &Path, plan: &str) {
-    let plan = scratch(plan);
-    let mut look = command(config);
-    look.args(["prod-to-staging", "--dry-run", "--save-plan"]);
-    Ran::from(look.arg(&plan).output().unwrap()).expect(3);
-    let mut run = command(config);
-    run.arg("--plan").arg(&plan).arg("--yes");
-    Ran::from(run.output().unwrap()).expect(0);
+    let plan = planned(config, plan);
+    Ran::from(run_of(config, &plan).output().unwrap()).expect(0);
 }
 
 /// Clients that are in those procedures.

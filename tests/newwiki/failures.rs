@@ -5,14 +5,10 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use opsweek_sandbox::free_port;
+
 use super::secrets::forms;
 use super::stage::Stage;
-
-/// A port where nobody listens.
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// A run that cannot look at a replica changes nothing, and says why and what to do.
 fn incomplete(stage: &Stage, why: &str, hint: &str) {
@@ -37,7 +33,7 @@ fn incomplete(stage: &Stage, why: &str, hint: &str) {
 #[test]
 fn a_replica_that_is_down() {
     let stage = Stage::new("down");
-    let lines = format!("host = \"127.0.0.1\"\nport = {}", closed_port());
+    let lines = format!("host = \"127.0.0.1\"\nport = {}", free_port().unwrap());
     stage.configure_section("newwiki.production", &[], &lines);
     incomplete(&stage, "cannot be reached", "is the server running");
 }
@@ -100,7 +96,7 @@ fn name_servers_that_are_down_or_know_nothing() {
     let stage = Stage::new("dns");
     let line = format!(
         "domain = \"example.org\"\nserver = \"127.0.0.1:{}\"",
-        closed_port()
+        free_port().unwrap()
     );
     let keys = ["domain", "server"];
     stage.configure_section(
@@ -125,7 +121,7 @@ fn name_servers_that_are_down_or_know_nothing() {
 #[test]
 fn without_the_metastore_the_edit_goes_on_and_the_run_says_so() {
     let stage = Stage::new("metastore");
-    let uri = format!("uris = [\"thrift://127.0.0.1:{}\"]", closed_port());
+    let uri = format!("uris = [\"thrift://127.0.0.1:{}\"]", free_port().unwrap());
     stage.configure_section("metastore", &["uris"], &uri);
     let ran = stage.run(&["azywiki", "--yes"]).expect(7);
     for told in ["NOT looked at: unexpected values", "hint: "] {
@@ -137,7 +133,7 @@ fn without_the_metastore_the_edit_goes_on_and_the_run_says_so() {
 #[test]
 fn without_hdfs_nothing_is_synced_or_begun() {
     let stage = Stage::new("hdfs");
-    stage.namenode_at(closed_port(), closed_port());
+    stage.namenode_at(free_port().unwrap(), free_port().unwrap());
     let before = stage.state();
     let ran = stage.run(&["azywiki", "--sync-hdfs", "--yes"]).expect(7);
     for told in ["hdfs", "hint: "] {

@@ -1,7 +1,7 @@
 //! Hosts in batches: one that fails holds those back that have not begun, and the same plan
 //! goes on once it is mended.
 
-use std::net::TcpListener;
+use opsweek_sandbox::free_port;
 
 use super::hosts_refuse::config;
 use super::{clean, run};
@@ -23,9 +23,7 @@ fn planned(user: &str, flags: &[&str]) -> String {
 
 /// The sandbox's configuration, with nobody listening where that host should be.
 fn without(user: &str, host: &str) -> std::path::PathBuf {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port().unwrap();
     let extra = format!("Host {host}\n  HostName 127.0.0.1\n  Port {port}\nHost *");
     config(user, &extra, None)
 }
@@ -81,9 +79,7 @@ fn enough_that_succeed_let_the_rest_begin() {
 fn hosts_that_say_the_same_are_one_line() {
     let user = "elvisalike";
     seed(user);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port().unwrap();
     let extra = format!("Host stat1008* stat1009* stat1010*\n  Port {port}\nHost *");
     let config = config(user, &extra, None);
     // Alike but for their addresses.

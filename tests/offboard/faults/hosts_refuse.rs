@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use opsweek_sandbox::free_port;
+
 use super::{planned, run};
 use crate::support::{Ran, databases_of, offboard_with, sandbox, scratch, seed};
 
@@ -64,9 +66,7 @@ fn known_hosts() -> String {
 fn refused() {
     let user = "elvisrefused";
     seed(user);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port().unwrap();
     let host = &sandbox().hosts()[0].name;
     let extra = format!("Host {host}\n  HostName 127.0.0.1\n  Port {port}\nHost *");
     only_the_first_is_missed(&config("refused", &extra, None), user, "refused");

@@ -75,10 +75,10 @@ fn files(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Vec<Measured>, Err
         times[2].push(archive);
         times[3].push(chown);
     }
-    let [ours, our_chown, theirs, their_chown] = times.map(median);
+    let [ours, our_step, theirs, their_chown] = times.map(median);
     Ok(vec![
         Measured::new("archive_20k", ours, theirs),
-        Measured::new("own_20k", our_chown, their_chown),
+        Measured::new("own_20k", our_step, their_chown),
     ])
 }
 
@@ -112,16 +112,8 @@ fn chown(sandbox: &Sandbox, progress: Progress<'_>) -> Result<Measured, Error> {
 
 /// Seconds of `hdfs dfs`.
 fn hdfs(sandbox: &Sandbox, arguments: &[&str]) -> Result<f64, Error> {
-    let arguments = [&["dfs"], arguments].concat();
-    let begun = Instant::now();
-    let output = sandbox.hdfs(None, &arguments)?;
-    if output.status.success() {
-        return Ok(begun.elapsed().as_secs_f64());
-    }
-    Err(Error::Failed {
-        program: format!("hdfs {}", arguments.join(" ")),
-        said: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    let command = sandbox.hdfs_command(None, &[&["dfs"], arguments].concat())?;
+    Ok(timed(&command, &[0])?.wall_s)
 }
 
 fn seed(sandbox: &Sandbox, user: &str) -> Result<(), Error> {

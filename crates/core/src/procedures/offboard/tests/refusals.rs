@@ -72,17 +72,8 @@ fn refusals() {
         }),
     ];
     for (why, break_it) in rules {
-        let mut found = everything();
-        break_it(&mut found);
-        match planned(archive(), &found) {
-            Err(Unplanned::Refused(all)) => {
-                assert!(
-                    all.len() == 1 && all[0].what.contains(why),
-                    "{why}: {all:?}"
-                );
-            }
-            other => panic!("{why}: {other:?}"),
-        }
+        let all = refused_when(break_it);
+        assert!(all.len() == 1 && all[0].contains(why), "{why}: {all:?}");
     }
 }
 
