@@ -34,10 +34,14 @@ pub(crate) fn write_conf(dir: &Path, state: &State) -> Result<(), Error> {
     files::folder(&dir.join("hdfs/tmp"))?;
     let path = |name: &str| dir.join("hdfs").join(name).display().to_string();
     let keys = format!("jceks://file{}", path("keys.jceks"));
+    // A year, in minutes. At every full interval since 1970 the NameNode renames each user's
+    // `.Trash/Current` (TrashPolicyDefault.Emptier): with an hour, whatever runs at a full hour
+    // sees a user's home change by itself.
+    let trash = if state.no_trash { "0" } else { "525600" };
     let core = files::site_xml(&[
         ("fs.defaultFS", &uri(ports)),
         ("fs.permissions.umask-mode", "022"),
-        ("fs.trash.interval", if state.no_trash { "0" } else { "60" }),
+        ("fs.trash.interval", trash),
         ("hadoop.security.group.mapping", "opsweek.Groups"),
         ("hadoop.security.key.provider.path", &keys),
         ("hadoop.tmp.dir", &path("tmp")),
