@@ -125,6 +125,12 @@ pub(crate) fn offboard<const N: usize>(arguments: [&str; N]) -> Ran {
 pub(crate) fn listing(paths: &[&str]) -> String {
     let arguments: Vec<&str> = ["dfs", "-ls", "-R"].iter().chain(paths).copied().collect();
     let output = sandbox().hdfs(None, &arguments).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let gone = |line: &str| line.ends_with("No such file or directory") || line.contains("exist");
+    let others = said.lines().filter(|line| line.starts_with("ls: "));
+    let others: Vec<&str> = others.filter(|line| !gone(line)).collect();
+    assert_eq!(others, [""; 0], "{said}");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -142,6 +148,8 @@ pub(crate) fn on_host(host: &str, script: &str) -> String {
     let output = sandbox()
         .ssh(host, &format!("sudo -n bash -c {}", quoted(script)))
         .unwrap();
+    // Its own code, where the script did not run: ssh(1), EXIT STATUS.
+    assert_ne!(output.status.code(), Some(255), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -1,6 +1,6 @@
 //! What is looked at beside the tables: who uses either database, what is open, where it is.
 
-use std::time::Duration;
+use std::process::Child;
 
 use super::own::{NEW, OLD, Own};
 use super::{config_from, sql};
@@ -204,15 +204,25 @@ fn an_open_transaction_delays_the_cut_over_and_no_more() {
 #[test]
 fn transactions_that_end_one_after_the_other_are_not_waited_for_in_one_go() {
     let own = Own::new("queue", "");
-    let holders = ["links", "pages"].map(|table| own.holding(table));
-    let tool = own.start([own.name, "--yes"]);
-    own.until_it_renames();
-    // Each is waited for less than 2 s, and more than that together.
-    for (mut holder, connection) in holders {
-        std::thread::sleep(Duration::from_millis(1500));
+    let [first, second] = ["links", "pages"].map(|table| own.holding(table));
+    let let_go = |(mut holder, connection): (Child, String)| {
         sql("metadata", &format!("KILL {connection}"));
         holder.wait().unwrap();
+    };
+    let tool = own.start([own.name, "--yes"]);
+    // Each is waited for less than 2 s, and more than that together.
+    while own.renaming_ms().is_none_or(|waited| waited < 1500) {
+        std::thread::yield_now();
     }
+    let_go(first);
+    // The next try, not this one for as long again.
+    while let waited = own.renaming_ms()
+        && waited.is_none_or(|waited| waited >= 1500)
+    {
+        assert!(waited.is_none_or(|waited| waited < 3000), "{waited:?}");
+        std::thread::yield_now();
+    }
+    let_go(second);
     Ran::from(tool.wait_with_output().unwrap()).expect(0);
     assert_eq!(own.seen(), NEW);
     let journal = own.journals();

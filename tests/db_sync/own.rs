@@ -147,6 +147,13 @@ impl Own {
         }
     }
 
+    /// For how long the server has been at a rename of staging, in milliseconds.
+    pub(super) fn renaming_ms(&self) -> Option<u64> {
+        let renaming = format!("RENAME TABLE%`{}`", self.staging);
+        let waited = of_connections("FLOOR(MAX(TIME_MS))", &renaming);
+        waited.trim().parse().ok()
+    }
+
     /// How many renames of staging the server is at.
     pub(super) fn renames(&self) -> usize {
         let renaming = format!("RENAME TABLE%`{}`", self.staging);
@@ -156,10 +163,17 @@ impl Own {
 
 /// The numbers of the connections whose statement begins so.
 fn connections(beginning: &str) -> String {
+    of_connections("ID", beginning)
+}
+
+/// What the server's list says of them.
+fn of_connections(column: &str, beginning: &str) -> String {
     let beginning = beginning.replace('_', "\\_");
     sql(
         "metadata",
-        &format!("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '{beginning}%'"),
+        &format!(
+            "SELECT {column} FROM information_schema.PROCESSLIST WHERE INFO LIKE '{beginning}%'"
+        ),
     )
 }
 

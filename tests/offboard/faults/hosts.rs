@@ -27,7 +27,7 @@ fn a_host_gone_in_the_middle_of_its_stream_fails_alone() {
             // The stream's own processes, as soon as they are there.
             on_host(
                 host,
-                &format!("until pkill -9 -f 'tar .*{user}'; do pgrep -x sshd >/dev/null; done"),
+                &format!("until pkill -9 -f 'ta[r] .*{user}'; do :; done"),
             );
         })],
     )
@@ -57,7 +57,7 @@ fn what_changes_while_it_is_collected_is_told_and_not_lost() {
     );
     let plan = planned(&config, user);
     let start = format!("START collect-{host}");
-    let more = format!("until pgrep -f 'tar .*{user}'; do :; done; echo more >> {noise}");
+    let more = format!("until pgrep -f 'ta[r] .*{user}'; do :; done; echo more >> {noise}");
     let ran = run_until(&config, &plan, &[(&start, &|_| drop(on_host(host, &more)))]).expect(6);
     let told = [format!("collect-{host}"), format!("remove-{host}")];
     assert!(

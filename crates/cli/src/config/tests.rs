@@ -111,34 +111,18 @@ fn an_unknown_key_is_named_with_its_line_and_the_closest_known() {
 
 #[test]
 fn a_wrong_value_is_named_with_its_line() {
-    insta::assert_snapshot!(refused("[hdfs]\nuser = 'hdfs'\nconcurrency = 'many'"), @r#"
-    error: configuration config.toml, line 3: hdfs.concurrency: invalid type: string "many", expected a nonzero usize
-    "#);
-    insta::assert_snapshot!(refused("[hdfs]\nconcurrency = 0"), @"
-    error: configuration config.toml, line 2: hdfs.concurrency: invalid value: integer `0`, expected a nonzero usize
-    ");
-    insta::assert_snapshot!(refused("[hdfs]\ndeadline = 30"), @"
-    error: configuration config.toml, line 2: hdfs.deadline: invalid type: integer `30`, expected a string
-    ");
-    insta::assert_snapshot!(refused("[hdfs]\ndeadline = '-3s'"), @"
-    error: configuration config.toml, line 2: hdfs.deadline: not a duration like 30s, 5m or 1d
-    ");
-    insta::assert_snapshot!(refused("[fleet]\nhosts = ['a',\n 3]"), @"
-    error: configuration config.toml, line 3: fleet.hosts: invalid type: integer `3`, expected a string
-    ");
-    insta::assert_snapshot!(refused("log_command = []"), @"
-    error: configuration config.toml, line 1: log_command: names no program
-    ");
-    insta::assert_snapshot!(refused("[admins]\nmax_age = '2d'"), @"
-    error: configuration config.toml, line 1: admins: missing field `data_file`
-    ");
+    insta::assert_snapshot!(refused("[hdfs]\nuser = 'hdfs'\nconcurrency = 'many'"), @r#"error: configuration config.toml, line 3: hdfs.concurrency: invalid type: string "many", expected a nonzero usize"#);
+    insta::assert_snapshot!(refused("[hdfs]\nconcurrency = 0"), @"error: configuration config.toml, line 2: hdfs.concurrency: invalid value: integer `0`, expected a nonzero usize");
+    insta::assert_snapshot!(refused("[hdfs]\ndeadline = 30"), @"error: configuration config.toml, line 2: hdfs.deadline: invalid type: integer `30`, expected a string");
+    insta::assert_snapshot!(refused("[hdfs]\ndeadline = '-3s'"), @"error: configuration config.toml, line 2: hdfs.deadline: not a duration like 30s, 5m or 1d");
+    insta::assert_snapshot!(refused("[fleet]\nhosts = ['a',\n 3]"), @"error: configuration config.toml, line 3: fleet.hosts: invalid type: integer `3`, expected a string");
+    insta::assert_snapshot!(refused("log_command = []"), @"error: configuration config.toml, line 1: log_command: names no program");
+    insta::assert_snapshot!(refused("[admins]\nmax_age = '2d'"), @"error: configuration config.toml, line 1: admins: missing field `data_file`");
 }
 
 #[test]
 fn broken_toml_is_named_with_its_line() {
-    insta::assert_snapshot!(refused("state_dir = '/x'\n[hdfs\n"), @"
-    error: configuration config.toml, line 2: unclosed table, expected `]`
-    ");
+    insta::assert_snapshot!(refused("state_dir = '/x'\n[hdfs\n"), @"error: configuration config.toml, line 2: unclosed table, expected `]`");
     insta::assert_snapshot!(refused("[hdfs]\nuser = 'a'\nuser = 'b'\n"), @"error: configuration config.toml, line 3: duplicate key");
 }
 

@@ -45,13 +45,13 @@ impl Ask for Asker<'_> {
             terminal.err(plan);
         }
         let undone = if question.irreversible {
-            ", some of which CANNOT be undone"
+            " Some steps CANNOT be undone."
         } else {
             ""
         };
         let prompt = format!(
-            "{}: {} steps{undone}. Type {} to go on",
-            question.title, question.steps, question.subject
+            "{}.{undone} Type {} to go on",
+            question.title, question.subject
         );
         match terminal.ask(&prompt, "") {
             Ok(answer) if answer == question.subject => Ok(()),

@@ -9,8 +9,6 @@ pub struct Question<'a> {
     pub subject: &'a str,
     /// The plan in one line.
     pub title: &'a str,
-    /// How many steps it has.
-    pub steps: usize,
     /// Whether some of them cannot be undone.
     pub irreversible: bool,
     /// The plan's hash, by which a reviewed file is recognised.
@@ -51,7 +49,6 @@ impl<'p, A: serde::Serialize> Approved<'p, A> {
         who.ask(&Question {
             subject: &plan.subject,
             title: &plan.title,
-            steps: plan.steps.len(),
             irreversible: plan.is_irreversible(),
             hash: &hash,
         })?;

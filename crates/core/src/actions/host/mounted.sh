@@ -10,7 +10,10 @@ require_mounted() {
       { sub(/\/+$/, "", $2) }
       $1 !~ /^#/ && $2 ~ /^\// && $3 != "swap" && $4 !~ /noauto/ && !($2 in mounted) &&
         index(ENVIRON["R"] "/", $2 "/") == 1 { print $2; exit }
-    ' /proc/self/mountinfo /etc/fstab) || missing=$root
+    ' /proc/self/mountinfo /etc/fstab) || {
+      printf 'cannot tell what is mounted for %s\n' "$root" >&2
+      exit 3
+    }
     if [ -n "$missing" ]; then
       printf '%s is in /etc/fstab and not mounted\n' "$missing" >&2
       exit 3

@@ -444,7 +444,7 @@ fn a_no_is_a_no() {
     struct No;
     impl Ask for No {
         fn ask(&self, question: &Question<'_>) -> Result<(), Declined> {
-            assert_eq!((question.subject, question.steps), ("elvis", 8));
+            assert_eq!(question.subject, "elvis");
             assert!(question.irreversible && question.hash.starts_with("sha256:"));
             Err(Declined::No)
         }
