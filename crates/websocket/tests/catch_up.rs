@@ -34,6 +34,28 @@ async fn what_was_missed_comes_to_the_new_socket_only_at_once_and_with_channel_i
     );
 }
 
+/// The channel's name is the token's, and so may be any; what counts is whom an event is for.
+#[tokio::test]
+async fn events_for_others_are_not_caught_up() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    publisher.event("victim", "1").await.unwrap();
+    for data in [&event("other", "2"), r#"{"job_id": "3"}"#, "[]", "no JSON"] {
+        publisher.add("me", "*", data).await.unwrap();
+    }
+    for channel in ["full", "me"] {
+        let mut client = connect(&server, channel, "?last_id=0-0").await;
+        client.nothing_comes().await;
+        publisher.event(channel, "4").await.unwrap();
+        assert_eq!(client.jobs(1).await, ["4"], "{channel}");
+    }
+    let nameless = r#"{"job_id": "5"}"#;
+    publisher.add("undefined", "*", nameless).await.unwrap();
+    let mut client = connect(&server, "undefined", "?last_id=0-0").await;
+    assert_eq!(client.jobs(1).await, ["5"]);
+}
+
 /// The events of one millisecond, whose sequence runs ahead in the global stream.
 #[tokio::test]
 async fn ids_of_both_streams_lead_to_the_same_place() {

@@ -14,10 +14,9 @@ use bytes::Bytes;
 use indexmap::IndexSet;
 use tracing::{debug, error};
 
-use super::{Entry, StreamId, Streams, encode, entries, parse};
+use super::{Entry, StreamId, Streams, channel_of, encode, entries, parse};
 use crate::gate::Filter;
 use crate::hub::Hub;
-use crate::js::Value;
 use crate::redis::{LinkError, backoff, is_refusal};
 use crate::socket::Socket;
 
@@ -202,6 +201,17 @@ impl CatchUp {
     }
 
     async fn judge(&mut self, streams: &Streams, entry: &Entry) -> Result<(), LinkError> {
+        let data = match parse(&entry.data) {
+            Ok(data) => data,
+            Err(reason) => {
+                error!("event {} is dropped: {reason}", entry.id);
+                return Ok(());
+            }
+        };
+        // A stream's name says little: with the channel `full` it is everybody's.
+        if channel_of(&data) != *self.channel {
+            return Ok(());
+        }
         let print = streams.print(&entry.data);
         let ms = entry.id.ms;
         // All is read before anything is changed, so that an error leaves it as it was.
@@ -256,13 +266,8 @@ impl CatchUp {
             *self.repeats.entry(print).or_default() += 1;
         }
         if !has {
-            match parse(&entry.data) {
-                Ok(data) => {
-                    streams.sent.note(&self.channel, entry.id);
-                    self.frames.push(encode(entry, &data));
-                }
-                Err(reason) => error!("event {} is dropped: {reason}", entry.id),
-            }
+            streams.sent.note(&self.channel, entry.id);
+            self.frames.push(encode(entry, &data));
         }
         Ok(())
     }
@@ -308,10 +313,7 @@ impl CatchUp {
         let mut prints = Prints::new();
         let mut end = None;
         for entry in entries(streams.commands.query(&command).await?) {
-            let own = parse(&entry.data).is_ok_and(|data| {
-                data.get("channel_id").map(Value::to_text).as_deref() == Some(&*self.channel)
-            });
-            if own {
+            if parse(&entry.data).is_ok_and(|data| channel_of(&data) == *self.channel) {
                 let print = streams.print(&entry.data);
                 *prints.entry(print).or_default() += 1;
                 end = Some((entry.id, print));

@@ -4,6 +4,7 @@ mod catch_up;
 mod id;
 mod reader;
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -68,6 +69,12 @@ fn parse(data: &str) -> Result<Value<'_>, &'static str> {
         Ok(value) => Ok(value),
         Err(_) => Err("it is not JSON"),
     }
+}
+
+/// The channel that an event is for, as JavaScript's `String(data.channel_id)` names it.
+fn channel_of<'a>(data: &'a Value<'_>) -> Cow<'a, str> {
+    data.get("channel_id")
+        .map_or(Cow::Borrowed("undefined"), Value::to_text)
 }
 
 /// The frame of an event, as every socket of its channel gets it.

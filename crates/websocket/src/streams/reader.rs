@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use ::redis::{Cmd, cmd};
 use tracing::{debug, error, info, warn};
 
-use super::{Entry, StreamId, Streams, encode, entries, entries_of_read, parse};
+use super::{Entry, StreamId, Streams, channel_of, encode, entries, entries_of_read, parse};
 use crate::gate::Live;
 use crate::hub::{Hub, now};
-use crate::js::Value;
 use crate::redis::{Connection, LinkError, backoff};
 use crate::server::Health;
 use crate::socket::Socket;
@@ -176,19 +175,13 @@ fn hand_out(streams: &Streams, entry: &Entry, hub: &Hub, dirty: &mut Vec<Arc<Soc
     debug!("event {} read, {} bytes", entry.id, entry.data.len());
     match parse(&entry.data) {
         Ok(data) => {
-            let channel = data.get("channel_id").map(Value::to_text);
             let print = || streams.print(&entry.data);
             let encode = || Live {
                 frame: encode(entry, &data),
                 id: entry.id,
                 print: &print,
             };
-            hub.publish(
-                channel.as_deref().unwrap_or("undefined"),
-                entry.id,
-                encode,
-                dirty,
-            );
+            hub.publish(&channel_of(&data), entry.id, encode, dirty);
         }
         Err(reason) => {
             error!("event {} is dropped: {reason}", entry.id);
