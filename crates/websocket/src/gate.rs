@@ -9,8 +9,9 @@ use bytes::Bytes;
 use crate::streams::StreamId;
 
 /// How long an event that was caught up may take to come by live as well. Superset writes an event
-/// to the channel's stream and at once to the global one.
-const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
+/// to the channel's stream and at once to the global one; later it is another event with the same
+/// payload, whose forerunner's writer died between the two.
+const REPEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A live event, encoded.
 pub(crate) struct Live<'a> {

@@ -3,6 +3,7 @@
 mod catch_up;
 mod id;
 mod reader;
+mod sent;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +14,7 @@ use bytes::Bytes;
 pub(crate) use catch_up::CatchUp;
 pub(crate) use id::StreamId;
 pub(crate) use reader::read;
+use sent::Sent;
 use tokio::sync::Semaphore;
 
 use crate::config::StreamsConfig;
@@ -36,7 +38,7 @@ pub(crate) struct Streams {
     commands: Arc<Commands>,
     link: Arc<Link>,
     prints: RandomState,
-    sent: catch_up::Sent,
+    sent: Sent,
     /// Bounds the memory that pages of catch-ups take.
     pages: Semaphore,
 }
@@ -48,7 +50,7 @@ impl Streams {
             commands,
             link,
             prints: RandomState::new(),
-            sent: catch_up::Sent::new(),
+            sent: Sent::new(),
             pages: Semaphore::new(PAGES),
         }
     }
