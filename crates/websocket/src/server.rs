@@ -216,19 +216,20 @@ async fn listen(host: &str, port: u16) -> io::Result<(TcpListener, u16)> {
         socket.listen(BACKLOG)
     };
     let listener = match bind(address) {
-        Err(error)
-            if address.ip() == IpAddr::from([0_u16; 8])
-                && matches!(
-                    error.kind(),
-                    io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable
-                ) =>
-        {
+        Err(error) if address.ip() == IpAddr::from([0_u16; 8]) && lacks_family(&error) => {
             bind(SocketAddr::from(([0, 0, 0, 0], port)))?
         }
         other => other?,
     };
     let port = listener.local_addr()?.port();
     Ok((listener, port))
+}
+
+/// Whether an error says that an address family is switched off: no such sockets, for which the
+/// standard library has no kind, or no such addresses.
+fn lacks_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 async fn accept(state: &Arc<State>, listener: &TcpListener) {
@@ -341,6 +342,25 @@ impl State {
         };
         if let End::Closing(decoder) = end {
             Box::pin(socket.finish(decoder)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_host_without_ipv6_is_told_from_one_that_can_not_listen() {
+        for (errno, lacks) in [
+            (Errno::AFNOSUPPORT, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::ADDRINUSE, false),
+            (Errno::ACCESS, false),
+        ] {
+            assert_eq!(lacks_family(&errno.into()), lacks, "{errno}");
         }
     }
 }
