@@ -397,6 +397,21 @@ async fn start_sentinel(redis_port: u16) -> Redis {
     sentinel
 }
 
+/// A sentinel that is dead without a word costs two seconds a connection, a probe gets one.
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_a_probe_comes_about() {
+    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = hole.local_addr().unwrap().to_string();
+    let redis = Redis::start().await;
+    let sentinel = Redis::sentinel(redis.port).await;
+    for mode in ["streams", "realtime"] {
+        let settings = json!({"mode": mode, "redis": {
+            "sentinels": [&dead, format!("127.0.0.1:{}", sentinel.port)], "sentinelName": MASTER
+        }});
+        Server::start_unready(1, settings, &[]).await.ready().await;
+    }
+}
+
 /// What `sandbox up --with redis` brings up is of use in every way.
 #[tokio::test]
 async fn the_sandboxs_redis_is_reached_by_tcp_tls_and_sentinel() {
