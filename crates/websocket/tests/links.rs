@@ -137,6 +137,41 @@ async fn the_name_check_can_be_switched_off_but_not_the_chain() {
         .await;
 }
 
+/// As `openssl req -x509` makes them: an authority of its own.
+#[tokio::test]
+async fn a_self_signed_certificate_is_taken_as_long_as_it_is_valid() {
+    let (redis, port) = tls_redis("127.0.0.1", false).await;
+    let file = redis.folder().join("own.pem");
+    let key = redis.folder().join("own.key");
+    for (end, valid) in [(2400, true), (2020, false)] {
+        let mut certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        certificate.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let pair = KeyPair::generate().unwrap();
+        std::fs::write(&file, certificate.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let shown = [
+            "CONFIG",
+            "SET",
+            "tls-cert-file",
+            file.to_str().unwrap(),
+            "tls-key-file",
+            key.to_str().unwrap(),
+        ];
+        redis.connect().await.run(&shown).await.unwrap();
+        for setting in ["caFile", "extraCaFile"] {
+            let server = over_tls(port, json!({setting: file})).await;
+            if valid {
+                works(&server, &redis).await;
+            } else {
+                server.logs("certificate expired").await;
+                assert_eq!(server.status("/ready").await, 503, "{setting}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
     let (redis, port) = tls_redis("127.0.0.1", true).await;

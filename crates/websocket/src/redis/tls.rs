@@ -108,6 +108,18 @@ struct Lenient {
     chain: bool,
 }
 
+/// Whether all that is wrong with a certificate is who issued it. webpki judges that after the
+/// certificate's dates and before its name.
+fn is_of_issuer(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
+    }
+}
+
 impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
@@ -126,7 +138,7 @@ impl ServerCertVerifier for Lenient {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
             Err(_) if !self.chain => Ok(ServerCertVerified::assertion()),
-            Err(_) if self.own.contains(certificate) => {
+            Err(error) if is_of_issuer(&error) && self.own.contains(certificate) => {
                 if self.names {
                     verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 }
