@@ -80,7 +80,7 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
         .enable_all()
         .build()
         .map_err(ServerError::System)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone()).map_err(ServerError::System)?;
         // A task among tasks: the runtime asks the system for news before it goes on with the
@@ -89,7 +89,10 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
         server
             .await
             .map_err(|error| ServerError::System(error.into()))?
-    })
+    });
+    // A lookup of a name can't be broken off; dropping the runtime would wait for it.
+    runtime.shutdown_background();
+    result
 }
 
 fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {

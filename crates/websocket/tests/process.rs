@@ -1,6 +1,8 @@
 //! The start: configuration, exit codes, statsd, slow clients.
 
 use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -127,6 +129,34 @@ async fn no_level_of_the_log_shows_a_payload_or_a_token() {
             "{message}"
         );
     }
+}
+
+/// A library for `LD_PRELOAD` that makes every lookup of a name take a minute.
+fn slow_lookups(folder: &Path) -> PathBuf {
+    let (source, library) = (folder.join("lookup.c"), folder.join("lookup.so"));
+    let code = "#include <unistd.h>\nint getaddrinfo(void) { sleep(60); return -3; }\n";
+    std::fs::write(&source, code).unwrap();
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(status.unwrap().success());
+    library
+}
+
+#[tokio::test]
+async fn a_lookup_that_hangs_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = slow_lookups(folder.path());
+    let settings = json!({
+        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET, "statsd": {"mock": true},
+        "redis": {"host": "redis.example.org"}
+    });
+    let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+    let mut server = Server::spawn(&settings, &[], &preload).await;
+    assert_eq!(server.status("/ready").await, 503);
+    // It waits for less than the lookup takes.
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]
