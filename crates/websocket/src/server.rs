@@ -170,6 +170,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Server
         () = state.read() => {}
         () = state.hub.keep_alive() => {}
         () = state.hub.collect_garbage() => {}
+        never = state.hub.metrics.reach_statsd(&state.config.statsd) => match never {},
     }
     drop(listener);
     info!("Server stops");

@@ -131,13 +131,19 @@ async fn no_level_of_the_log_shows_a_payload_or_a_token() {
     }
 }
 
-/// A library for `LD_PRELOAD` that makes every lookup of a name take a minute.
-fn slow_lookups(folder: &Path) -> PathBuf {
+/// A library for `LD_PRELOAD` whose lookup of names begins with some lines of C.
+fn lookups(folder: &Path, first: &str) -> PathBuf {
     let (source, library) = (folder.join("lookup.c"), folder.join("lookup.so"));
-    let code = "#include <unistd.h>\nint getaddrinfo(void) { sleep(60); return -3; }\n";
+    let code = format!(
+        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <netdb.h>\n#include <unistd.h>\n\
+         int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {{\n\
+         {first}\n\
+         int (*next)() = (int (*)()) dlsym(RTLD_NEXT, \"getaddrinfo\");\n\
+         return next(node, service, hints, found);\n}}\n"
+    );
     std::fs::write(&source, code).unwrap();
     let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
+        .args(["-w", "-shared", "-fPIC", "-o"])
         .args([&library, &source])
         .status();
     assert!(status.unwrap().success());
@@ -145,12 +151,12 @@ fn slow_lookups(folder: &Path) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_lookup_that_hangs_does_not_hold_up_the_end() {
+async fn a_lookup_that_hangs_holds_up_neither_the_start_nor_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let library = slow_lookups(folder.path());
+    let library = lookups(folder.path(), "sleep(60);");
     let settings = json!({
-        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET, "statsd": {"mock": true},
-        "redis": {"host": "redis.example.org"}
+        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET,
+        "statsd": {"host": "statsd.example.org"}, "redis": {"host": "redis.example.org"}
     });
     let preload = [("LD_PRELOAD", library.to_str().unwrap())];
     let mut server = Server::spawn(&settings, &[], &preload).await;
@@ -184,6 +190,36 @@ async fn statsd_counts_as_the_node_server_counts() {
         metrics.contains("ws_connected_client{env=\"test\",b=\"true\"} 1"),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn a_statsd_whose_name_is_known_late_gets_all_counts() {
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    daemon
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let once = "static int calls; if (!calls++) return EAI_AGAIN;";
+    let library = lookups(folder.path(), once);
+    let settings = json!({
+        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET, "redis": {"port": free_port()},
+        "statsd": {"host": "localhost", "port": daemon.local_addr().unwrap().port()}
+    });
+    let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+    let server = Server::spawn(&settings, &[], &preload).await;
+    server.logs("statsd at localhost").await;
+    let _clients = (
+        connect(&server, "a", "").await,
+        connect(&server, "a", "").await,
+    );
+    let mut received = 0;
+    while received < 2 {
+        let mut buffer = [0; 512];
+        let length = daemon.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let count = text.strip_prefix("ws_connected_client:").unwrap();
+        received += count.split('|').next().unwrap().parse::<u32>().unwrap();
+    }
 }
 
 #[tokio::test]
