@@ -63,6 +63,28 @@ async fn events_that_are_none_hold_up_nothing() {
     server.logs("is dropped: it is null").await;
 }
 
+/// What `JSON.parse` and `JSON.stringify` make of it.
+#[tokio::test]
+async fn what_only_javascript_reads_is_an_event_too() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    let mut client = connect(&server, "a", "").await;
+    for (value, expected) in [
+        ("1e400".to_owned(), "null".to_owned()),
+        ("\"\\ud800z\"".to_owned(), "\"\\ud800z\"".to_owned()),
+        (
+            format!("{}{}", "[".repeat(1900), "]".repeat(1900)),
+            format!("{}{}", "[".repeat(1900), "]".repeat(1900)),
+        ),
+    ] {
+        let data = format!(r#"{{"channel_id":"a","x":{value}}}"#);
+        let id = publisher.add("full", "*", &data).await.unwrap();
+        let expected = format!(r#"{{"id":"{id}","channel_id":"a","x":{expected}}}"#);
+        assert_eq!(client.text().await, expected);
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_lost_when_redis_restarts() {
     let mut redis = Redis::start().await;
