@@ -57,6 +57,8 @@ pub(crate) struct Socket {
 struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// How much of that a catch-up queued, a page at a time: no sign of a slow client.
+    caught_up: usize,
     /// Holds live events back while the socket catches up.
     gate: Gate,
     ending: Option<Ending>,
@@ -125,7 +127,7 @@ impl Socket {
         if outbox.ending.is_some() {
             return Offer::Taken;
         }
-        if limit > 0 && outbox.bytes + outbox.gate.held_bytes() > limit {
+        if limit > 0 && outbox.live_bytes() > limit {
             outbox.end(Ending::Terminate);
             drop(outbox);
             self.wake.notify_one();
@@ -185,6 +187,7 @@ impl Socket {
             self.write(&mut outbox);
         }
     }
+                outbox.caught_up += frame.len();
 
     /// Waits until little waits.
     pub(crate) async fn drained(&self) {
@@ -417,8 +420,15 @@ impl Outbox {
         while let Some(front) = self.queue.front_mut() {
             if front.len() > written {
                 front.advance(written);
+    /// Bytes of live events that wait, those behind a catch-up too.
+    fn live_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.caught_up) + self.gate.held_bytes()
+    }
+
                 return;
             }
+        // What a catch-up queues is before all live events.
+        self.caught_up = self.caught_up.saturating_sub(written);
             written -= front.len();
             self.queue.pop_front();
         }
@@ -433,3 +443,4 @@ impl Outbox {
         self.ending = Some(ending);
     }
 }
+            self.caught_up = 0;

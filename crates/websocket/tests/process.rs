@@ -193,6 +193,33 @@ async fn statsd_counts_as_the_node_server_counts() {
 }
 
 #[tokio::test]
+async fn a_catch_up_does_not_make_a_client_a_slow_one() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"maxSocketBufferBytes": 100_000})).await;
+    let mut publisher = redis.connect().await;
+    let padding = "x".repeat(50_000);
+    for job in 0..300 {
+        publisher
+            .event("a", &format!("{job} {padding}"))
+            .await
+            .unwrap();
+    }
+    let mut client = connect(&server, "a", "?last_id=0-0").await;
+    let page = async || server.metric("ws_caught_up_events").await > 199.5;
+    eventually("a page of 10 MB", page).await;
+    for job in ["300", "301"] {
+        publisher.event("a", job).await.unwrap();
+    }
+    let read = async || server.metric("ws_events_read").await > 301.5;
+    eventually("the live events", read).await;
+    for job in 0..302 {
+        let found = client.jobs(1).await.remove(0);
+        assert_eq!(found.split(' ').next(), Some(job.to_string().as_str()));
+    }
+    assert!(server.metric("ws_client_backpressure_disconnect").await < 0.5);
+}
+
+#[tokio::test]
 async fn a_statsd_whose_name_is_known_late_gets_all_counts() {
     let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
     daemon
