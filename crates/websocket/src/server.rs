@@ -21,7 +21,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use crate::auth::Verifier;
 use crate::config::{Config, ConfigError, Mode};
 use crate::gate::Gate;
-use crate::hub::{Full, Hub};
+use crate::hub::{Full, Hub, now};
 use crate::metrics::Metrics;
 use crate::redis::{Commands, Link, LinkError};
 use crate::socket::{End, Socket};
@@ -321,6 +321,9 @@ impl State {
             }
             Ok(position) => {
                 self.hub.metrics.connected();
+                if let (Some(_), None, None) = (&self.streams, position, plan.last) {
+                    socket.open_since(now().saturating_sub(streams::CLOCK_SLACK));
+                }
                 if self.stop.is_cancelled() {
                     socket.close(CloseCode::Away, "server stops");
                 } else if self.config.mode == Mode::Realtime && !self.health.is_up() {

@@ -176,18 +176,23 @@ impl Socket {
         self.wake.notify_one();
     }
 
+    /// Keeps events from it that are older than a time in milliseconds since 1970.
+    pub(crate) fn open_since(&self, time: u64) {
+        self.outbox().gate = Gate::since(time);
+    }
+
     /// Works on the gate and queues the frames that come out.
     pub(crate) fn with_gate(&self, work: impl FnOnce(&mut Gate) -> Vec<Bytes>) {
         let mut outbox = self.outbox();
         let frames = work(&mut outbox.gate);
         if outbox.ending.is_none() {
             for frame in frames {
+                outbox.caught_up += frame.len();
                 outbox.push(frame);
             }
             self.write(&mut outbox);
         }
     }
-                outbox.caught_up += frame.len();
 
     /// Waits until little waits.
     pub(crate) async fn drained(&self) {
@@ -415,20 +420,20 @@ impl Outbox {
         self.queue.push_back(frame);
     }
 
-    fn consume(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(front) = self.queue.front_mut() {
-            if front.len() > written {
-                front.advance(written);
     /// Bytes of live events that wait, those behind a catch-up too.
     fn live_bytes(&self) -> usize {
         self.bytes.saturating_sub(self.caught_up) + self.gate.held_bytes()
     }
 
-                return;
-            }
+    fn consume(&mut self, mut written: usize) {
+        self.bytes -= written;
         // What a catch-up queues is before all live events.
         self.caught_up = self.caught_up.saturating_sub(written);
+        while let Some(front) = self.queue.front_mut() {
+            if front.len() > written {
+                front.advance(written);
+                return;
+            }
             written -= front.len();
             self.queue.pop_front();
         }
@@ -438,9 +443,9 @@ impl Outbox {
         if matches!(ending, Ending::Terminate) {
             self.queue = VecDeque::new();
             self.bytes = 0;
+            self.caught_up = 0;
             self.gate = Gate::default();
         }
         self.ending = Some(ending);
     }
 }
-            self.caught_up = 0;

@@ -13,7 +13,7 @@ use ::redis::Value as Reply;
 use bytes::Bytes;
 pub(crate) use catch_up::CatchUp;
 pub(crate) use id::StreamId;
-pub(crate) use reader::read;
+pub(crate) use reader::{CLOCK_SLACK, read};
 use sent::Sent;
 use tokio::sync::Semaphore;
 

@@ -26,7 +26,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How many ids are remembered, to find the place in a stream that lost its end.
 const REMEMBERED: usize = 1024;
 /// By how many milliseconds Redis's clock may be behind this one's.
-const CLOCK_SLACK: u64 = 1000;
+pub(crate) const CLOCK_SLACK: u64 = 1000;
 
 /// Where the reader is in the stream.
 #[derive(Default)]
