@@ -63,11 +63,12 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
     if arguments.check_config {
         show(&loaded.rendered, &loaded.warnings);
     }
-    check(&loaded.config)?;
+    let warnings = check(&loaded.config)?;
     if loaded.config.has_example_secret() {
         warn_of_example_secret();
     }
     if arguments.check_config {
+        show("", &warnings);
         return Ok(());
     }
     let _log = log::start(&loaded.config.log).map_err(ServerError::Log)?;

@@ -1,7 +1,7 @@
 //! The server: accepts connections, takes over upgraded ones, stops in order.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::auth::Verifier;
@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::redis::{Commands, Link, LinkError};
 use crate::socket::{End, Socket};
 use crate::streams::{CatchUp, StreamId, Streams};
-use crate::{http, realtime, streams};
+use crate::{http, log, realtime, streams};
 
 /// How many connections may wait to be accepted; reconnects come in storms.
 const BACKLOG: u32 = 4096;
@@ -118,9 +118,21 @@ pub(crate) struct Plan {
 }
 
 /// Finds what in a configuration would keep the server from starting: secrets, algorithms that
-/// don't fit them, TLS files.
-pub fn check(config: &Config) -> Result<(), ServerError> {
-    prepare(config).map(drop)
+/// don't fit them, TLS files, the log's file, a host without an address. Gives what it would warn
+/// of. Whether the port is free it doesn't look at: another server may still be there.
+pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
+    let (_, link) = prepare(config)?;
+    log::check(&config.log).map_err(ServerError::Log)?;
+    let failed = |source| ServerError::Listen {
+        address: format!("{}:{}", config.host, config.port),
+        source,
+    };
+    (config.host.as_str(), config.port)
+        .to_socket_addrs()
+        .map_err(failed)?
+        .next()
+        .ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
+    Ok(link.warnings)
 }
 
 fn prepare(config: &Config) -> Result<(Verifier, Link), ServerError> {
@@ -137,6 +149,9 @@ fn prepare(config: &Config) -> Result<(Verifier, Link), ServerError> {
 /// listened on.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), ServerError> {
     let (verifier, link) = prepare(&config)?;
+    for warning in &link.warnings {
+        warn!("{warning}");
+    }
     let link = Arc::new(link);
     raise_file_limit();
     let commands = Arc::new(Commands::new(Arc::clone(&link)));

@@ -71,6 +71,41 @@ fn check_config_shows_values_and_sources_and_no_secret() {
     assert_eq!((code, err.matches("WARNING").count()), (0, 2), "{err}");
 }
 
+#[test]
+fn check_config_fails_where_the_start_would() {
+    let environment = [("JWT_SECRET", SECRET)];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    let unwritable = folder.path().join("missing/app.log");
+    for (settings, said) in [
+        (json!({"logToFile": true, "logFilename": log}), ""),
+        (
+            json!({"logToFile": true, "logFilename": unwritable}),
+            "can't start the log",
+        ),
+        (
+            json!({"host": "no-such-host.invalid"}),
+            "can't listen on no-such-host.invalid:8080",
+        ),
+    ] {
+        let text = settings.to_string();
+        let (code, _, err) = run_to_end(&["--check-config"], &environment, Some(&text));
+        assert!(err.contains(said), "{said} in {err}");
+        assert_eq!(code, i32::from(!said.is_empty()), "{err}");
+    }
+    assert!(!log.exists(), "it only looks");
+    let extra = [
+        ("JWT_SECRET", SECRET),
+        ("REDIS_SSL", "true"),
+        ("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem"),
+    ];
+    let (code, _, err) = run_to_end(&["--check-config"], &extra, None);
+    assert!(
+        code == 0 && err.contains("warning: going on without redis.extraCaFile"),
+        "{err}"
+    );
+}
+
 #[tokio::test]
 async fn a_port_in_use_ends_the_start() {
     let first = Server::start_unready(free_port(), json!({}), &[]).await;

@@ -137,19 +137,23 @@ impl fmt::Display for Address {
 pub(crate) struct Link {
     config: RedisConfig,
     tls: Option<TlsConnector>,
+    /// What of the configuration it goes on without.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Link {
     /// Reads the files for TLS, if it is spoken.
     pub(crate) fn new(config: &RedisConfig) -> Result<Self, LinkError> {
+        let mut warnings = Vec::new();
         let tls = if config.ssl || config.sentinel_ssl {
-            Some(tls::connector(&config.tls)?)
+            Some(tls::connector(&config.tls, &mut warnings)?)
         } else {
             None
         };
         Ok(Self {
             config: config.clone(),
             tls,
+            warnings,
         })
     }
 

@@ -13,7 +13,6 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
-use tracing::warn;
 
 use super::LinkError;
 use crate::config::TlsConfig;
@@ -26,7 +25,10 @@ fn unusable(file: &Path, reason: impl std::fmt::Display) -> LinkError {
 }
 
 /// Makes the side of a TLS connection that a configuration describes.
-pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
+pub(super) fn connector(
+    config: &TlsConfig,
+    warnings: &mut Vec<String>,
+) -> Result<TlsConnector, LinkError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
     let mut own = Vec::new();
@@ -48,7 +50,10 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
                 roots.add_parsable_certificates(found.iter().cloned());
                 own.extend(found);
             }
-            Err(error) => warn!("going on without redis.extraCaFile: {}", error.chain()),
+            Err(error) => warnings.push(format!(
+                "going on without redis.extraCaFile: {}",
+                error.chain()
+            )),
         }
     }
     let internal = |error: Error| LinkError::TlsFile {
