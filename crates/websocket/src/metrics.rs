@@ -54,15 +54,7 @@ impl Metrics {
     /// Sets the counters up; [`Metrics::reach_statsd`] does the rest.
     pub(crate) fn new(config: &StatsdConfig) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
-        let labels: Vec<Label> = config
-            .tags
-            .iter()
-            .map(String::as_str)
-            .map(|tag| tag.split_once(':').unwrap_or((tag, "true")))
-            // statsd takes a tag without a name, Prometheus no label without one.
-            .filter(|(name, _)| !name.is_empty())
-            .map(|(name, value)| Label::new(name.to_owned(), value.to_owned()))
-            .collect();
+        let labels = labels(&config.tags);
         let make = Registrar {
             recorder: &recorder,
             labels,
@@ -176,6 +168,28 @@ impl Metrics {
     }
 }
 
+/// The labels that tags become. Prometheus allows letters, digits and underscores in a name, keeps
+/// names that begin with two of these for itself, and takes none twice (its data model); the first
+/// tag of a name wins.
+fn labels(tags: &[String]) -> Vec<Label> {
+    let mut labels: Vec<Label> = Vec::new();
+    for tag in tags {
+        let (name, value) = tag.split_once(':').unwrap_or((tag, "true"));
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let mut name = name.replace(|letter| !allowed(letter), "_");
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            name.replace_range(..1, "_");
+        }
+        if !name.is_empty()
+            && !name.starts_with("__")
+            && labels.iter().all(|label| label.key() != name)
+        {
+            labels.push(Label::new(name, value.to_owned()));
+        }
+    }
+    labels
+}
+
 /// Registers metrics with the labels that all of them have.
 struct Registrar<'a> {
     recorder: &'a PrometheusRecorder,
@@ -228,4 +242,28 @@ async fn statsd(config: &StatsdConfig) -> std::io::Result<StatsdClient> {
         builder = builder.with_tag_value(tag);
     }
     Ok(builder.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_become_labels_that_prometheus_takes() {
+        let tags = [
+            "a-b:1",
+            "a_b:2",
+            "__name__:x",
+            ":y",
+            "",
+            "plain",
+            "env:a:b",
+            "9x:1",
+        ];
+        let found: Vec<_> = labels(&tags.map(str::to_owned))
+            .iter()
+            .map(|label| format!("{}={}", label.key(), label.value()))
+            .collect();
+        assert_eq!(found, ["a_b=1", "plain=true", "env=a:b", "_x=1"]);
+    }
 }

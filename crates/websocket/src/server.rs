@@ -34,6 +34,8 @@ const BACKLOG: u32 = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest head of a request, in bytes (Node.js's limit).
 const HEAD_LENGTH: usize = 16 * 1024;
+/// The most headers of a request (Node.js's limit).
+const HEADERS: usize = 2000;
 /// How long to wait when no connection can be accepted, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long Redis may take to answer a readiness check.
@@ -273,6 +275,7 @@ async fn serve_http(state: Arc<State>, stream: TcpStream, peer: IpAddr) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_LENGTH)
+        .max_headers(HEADERS)
         // As Node.js writes them, for those who don't know that case means nothing here.
         .title_case_headers(true)
         // Who sends no more may still want the answer; what is not even a request yet ends.

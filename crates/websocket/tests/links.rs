@@ -229,6 +229,37 @@ async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
     .await;
 }
 
+/// Its commands are XREAD and XRANGE, and those of a connection's beginning.
+#[tokio::test]
+async fn a_user_made_for_the_node_server_is_enough() {
+    let redis = Redis::start().await;
+    let rights = [
+        "on",
+        ">secret",
+        "~async-events-*",
+        "+xread",
+        "+xrange",
+        "+select",
+        "+info",
+        "+ping",
+    ];
+    let mut publisher = redis.connect().await;
+    publisher
+        .run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat())
+        .await
+        .unwrap();
+    let user = json!({"redis": {"username": "websocket", "password": "secret"}});
+    let server = Server::start_unready(redis.port, user, &[]).await;
+    works(&server, &redis).await;
+    let mut client = connect(&server, "b", "").await;
+    publisher
+        .run(&["CLIENT", "KILL", "USER", "websocket"])
+        .await
+        .unwrap();
+    publisher.event("b", "1").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["1"]);
+}
+
 /// A wrong password must not turn into the rights of everybody.
 #[tokio::test]
 async fn a_refused_user_is_not_replaced_by_the_default_one() {

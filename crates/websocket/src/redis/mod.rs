@@ -426,6 +426,11 @@ impl Commands {
     }
 }
 
+/// Whether the user may not run a command.
+pub(crate) fn is_forbidden(error: &LinkError) -> bool {
+    matches!(error, LinkError::Redis { source, .. } if source.code() == Some("NOPERM"))
+}
+
 /// Whether Redis answered, but with an error that trying again won't change by itself.
 pub(crate) fn is_refusal(error: &LinkError) -> bool {
     match error {

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::{Entry, StreamId, Streams, channel_of, encode, entries, entries_of_read, parse};
 use crate::gate::Live;
 use crate::hub::{Hub, now};
-use crate::redis::{Connection, LinkError, backoff};
+use crate::redis::{Connection, LinkError, backoff, is_forbidden};
 use crate::server::Health;
 use crate::socket::Socket;
 
@@ -142,9 +142,26 @@ async fn find_place(
     let key = streams.key("full");
     let mut command = cmd("XREVRANGE");
     command.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
-    let end = entries(connection.query(&command, GRACE).await?)
-        .first()
-        .map_or(StreamId::default(), |entry| entry.id);
+    let end = match connection.query(&command, GRACE).await {
+        Ok(reply) => entries(reply)
+            .first()
+            .map_or(StreamId::default(), |entry| entry.id),
+        // A user made for the Node.js server may read, but not from the end.
+        Err(error) if is_forbidden(&error) => {
+            if let Some(cursor) = place.cursor {
+                return Ok(cursor);
+            }
+            warn!(
+                "the end of the global stream is not shown: {}",
+                error.chain()
+            );
+            StreamId {
+                ms: now().saturating_sub(CLOCK_SLACK),
+                seq: 0,
+            }
+        }
+        Err(error) => return Err(error),
+    };
     let Some(cursor) = place.cursor else {
         let arrival = hub.first_arrival().map(|ms| StreamId { ms, seq: 0 });
         return Ok(arrival.map_or(end, |arrival| arrival.min(end)));
