@@ -63,11 +63,12 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
     if arguments.check_config {
         show(&loaded.rendered, &loaded.warnings);
     }
-    check(&loaded.config)?;
+    let warnings = check(&loaded.config)?;
     if loaded.config.has_example_secret() {
         warn_of_example_secret();
     }
     if arguments.check_config {
+        show("", &warnings);
         return Ok(());
     }
     let _log = log::start(&loaded.config.log).map_err(ServerError::Log)?;
@@ -80,7 +81,7 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
         .enable_all()
         .build()
         .map_err(ServerError::System)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone()).map_err(ServerError::System)?;
         // A task among tasks: the runtime asks the system for news before it goes on with the
@@ -89,7 +90,10 @@ fn run(arguments: Arguments) -> Result<(), ServerError> {
         server
             .await
             .map_err(|error| ServerError::System(error.into()))?
-    })
+    });
+    // A lookup of a name can't be broken off; dropping the runtime would wait for it.
+    runtime.shutdown_background();
+    result
 }
 
 fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {

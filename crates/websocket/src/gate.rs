@@ -9,8 +9,9 @@ use bytes::Bytes;
 use crate::streams::StreamId;
 
 /// How long an event that was caught up may take to come by live as well. Superset writes an event
-/// to the channel's stream and at once to the global one.
-const REPEAT_TIMEOUT: Duration = Duration::from_mins(1);
+/// to the channel's stream and at once to the global one; later it is another event with the same
+/// payload, whose forerunner's writer died between the two.
+const REPEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A live event, encoded.
 pub(crate) struct Live<'a> {
@@ -92,6 +93,16 @@ impl Gate {
         Gate::Held(Box::default())
     }
 
+    /// A gate for a socket without a catch-up that came at a time, in milliseconds since 1970, at
+    /// which Redis was yet to be reached: what is older is read for others.
+    pub(crate) fn since(arrival: u64) -> Self {
+        let floor = StreamId {
+            ms: arrival,
+            seq: 0,
+        };
+        Gate::Filtered(Box::new(Filter::new(floor, HashMap::new())))
+    }
+
     /// Whether a live event goes to the socket now.
     pub(crate) fn admit(&mut self, event: &Live<'_>) -> bool {
         match self {
@@ -107,8 +118,8 @@ impl Gate {
             }
             Gate::Filtered(filter) => {
                 let admitted = filter.admits(event.id, (event.print)());
-                let over = filter.repeats.is_empty() && event.id > filter.floor;
-                if over || Instant::now() > filter.until {
+                let over = filter.repeats.is_empty() || Instant::now() > filter.until;
+                if over && event.id > filter.floor {
                     *self = Gate::Open;
                 }
                 admitted
@@ -167,6 +178,16 @@ mod tests {
             "the same payload a second time is a new event"
         );
         assert!(matches!(gate, Gate::Open));
+    }
+
+    #[test]
+    fn what_is_older_than_the_socket_is_kept_from_it_however_long_it_takes() {
+        let mut gate = Gate::since(5);
+        if let Gate::Filtered(filter) = &mut gate {
+            filter.until = Instant::now();
+        }
+        assert!(!admit(&mut gate, 4, 1) && !admit(&mut gate, 5, 1));
+        assert!(admit(&mut gate, 6, 1) && matches!(gate, Gate::Open));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tungstenite::handshake::derive_accept_key;
 use url::Url;
 
@@ -132,9 +132,15 @@ fn malformed(status: StatusCode, reason: &str) -> Refused {
 }
 
 fn refuse(state: &State, peer: IpAddr, refused: &Refused) -> Result<Answer, Destroyed> {
-    warn!("Rejected WebSocket upgrade from {peer}: {}", refused.reason);
+    // The levels of the Node.js server.
+    if refused.status == StatusCode::FORBIDDEN {
+        error!("Rejected WebSocket upgrade from {peer}: {}", refused.reason);
+    } else {
+        warn!("Rejected WebSocket upgrade from {peer}: {}", refused.reason);
+    }
     state.hub.metrics.upgrade_rejected();
-    if state.config.refusal == Refusal::Destroy && !refused.handshake {
+    let answered = refused.handshake || refused.status == StatusCode::SERVICE_UNAVAILABLE;
+    if state.config.refusal == Refusal::Destroy && !answered {
         return Err(Destroyed);
     }
     let kind = if refused.handshake {

@@ -2,6 +2,8 @@
 //! `timestamp`.
 
 use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
 
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
@@ -34,14 +36,28 @@ pub fn start(config: &LogConfig) -> std::io::Result<LogGuard> {
         set_global(config, stdout)?;
         return Ok(LogGuard { _writers: writers });
     };
-    let file = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)?;
-    let (file, guard) = non_blocking(file);
+    let (file, guard) = non_blocking(open(path)?);
     writers.push(guard);
     set_global(config, stdout.and(file))?;
     Ok(LogGuard { _writers: writers })
+}
+
+/// Fails when [`start`] would for its file. Leaves none behind that wasn't there.
+pub(crate) fn check(config: &LogConfig) -> std::io::Result<()> {
+    let Some(path) = &config.file else {
+        return Ok(());
+    };
+    let known = path.exists();
+    drop(open(path)?);
+    if known {
+        Ok(())
+    } else {
+        std::fs::remove_file(path)
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
 }
 
 fn non_blocking<W: std::io::Write + Send + 'static>(

@@ -14,7 +14,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::frame;
 use crate::hub::Hub;
-use crate::js::{self, Value};
+use crate::js::{self, Repaired, Value};
 use crate::redis::{Link, LinkError, Subscription, backoff};
 use crate::server::Health;
 use crate::socket::Socket;
@@ -97,16 +97,16 @@ async fn read_subscription(
 /// Hands one message out; the reason why it can't be names no part of it.
 fn hand_out(text: &[u8], hub: &Hub, dirty: &mut Vec<Arc<Socket>>) -> Result<(), &'static str> {
     let text = js::repair(text.to_vec());
-    let message = Value::parse(&text).map_err(|_| "it is not JSON")?;
-    let (routes, frame) = read_message(&message, text.len())?;
+    let message = Value::read(&text.text).map_err(|_| "it is not JSON")?;
+    let (routes, frame) = read_message(&message, &text)?;
     hub.broadcast(routes.as_deref(), frame, dirty);
     Ok(())
 }
 
-/// The routes of a message of about that length, `None` for all sockets, and what they get.
+/// The routes of a message, `None` for all sockets, and what they get.
 fn read_message<'a>(
     message: &'a Value<'_>,
-    length: usize,
+    text: &Repaired,
 ) -> Result<(Option<Vec<&'a str>>, Bytes), &'static str> {
     fn named<'a, 'b>(value: &'a Value<'b>) -> Option<&'a Cow<'b, str>> {
         match value {
@@ -132,12 +132,15 @@ fn read_message<'a>(
             .ok_or("its routes are not all names")?,
         Some(_) => return Err("its routes are no list"),
     };
-    let frame = frame::text(length, |text| {
-        text.extend_from_slice(b"{\"topic\":");
-        js::write_text(topic, text);
-        text.extend_from_slice(b",\"payload\":");
-        payload.write(text);
-        text.push(b'}');
+    let frame = frame::text(text.text.len(), |json| {
+        json.extend_from_slice(b"{\"topic\":");
+        js::write_text(topic, json);
+        json.extend_from_slice(b",\"payload\":");
+        payload.write(json);
+        json.push(b'}');
+        if text.halves {
+            js::restore_halves(json);
+        }
     });
     Ok((if scope == GLOBAL { None } else { Some(routes) }, frame))
 }
@@ -147,8 +150,9 @@ mod tests {
     use super::*;
 
     fn read_text(text: &str) -> Result<(Option<Vec<String>>, String), &'static str> {
-        let message = Value::parse(text).map_err(|_| "no JSON")?;
-        let (routes, frame) = read_message(&message, text.len())?;
+        let text = js::repair(text.as_bytes().to_vec());
+        let message = Value::read(&text.text).map_err(|_| "no JSON")?;
+        let (routes, frame) = read_message(&message, &text)?;
         let routes = routes.map(|routes| routes.into_iter().map(str::to_owned).collect());
         Ok((routes, String::from_utf8(frame[2..].to_vec()).unwrap()))
     }
@@ -163,6 +167,11 @@ mod tests {
         assert_eq!(
             read_text(global),
             Ok((None, "{\"topic\":\"t\",\"payload\":null}".to_owned()))
+        );
+        let half = r#"{"topic": "\ud800", "scope": "x", "payload": ["\udc00", 1e999]}"#;
+        assert_eq!(
+            read_text(half).unwrap().1,
+            r#"{"topic":"\ud800","payload":["\udc00",null]}"#
         );
         let nobody = r#"{"topic": "t", "scope": "user", "payload": 1}"#;
         assert_eq!(read_text(nobody).unwrap().0, Some(vec![]));

@@ -1,7 +1,7 @@
 //! The server: accepts connections, takes over upgraded ones, stops in order.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::auth::Verifier;
 use crate::config::{Config, ConfigError, Mode};
 use crate::gate::Gate;
-use crate::hub::{Full, Hub};
+use crate::hub::{Full, Hub, now};
 use crate::metrics::Metrics;
 use crate::redis::{Commands, Link, LinkError};
 use crate::socket::{End, Socket};
 use crate::streams::{CatchUp, StreamId, Streams};
-use crate::{http, realtime, streams};
+use crate::{http, log, realtime, streams};
 
 /// How many connections may wait to be accepted; reconnects come in storms.
 const BACKLOG: u32 = 4096;
@@ -34,6 +34,8 @@ const BACKLOG: u32 = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest head of a request, in bytes (Node.js's limit).
 const HEAD_LENGTH: usize = 16 * 1024;
+/// The most headers of a request (Node.js's limit).
+const HEADERS: usize = 2000;
 /// How long to wait when no connection can be accepted, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long Redis may take to answer a readiness check.
@@ -118,9 +120,21 @@ pub(crate) struct Plan {
 }
 
 /// Finds what in a configuration would keep the server from starting: secrets, algorithms that
-/// don't fit them, TLS files.
-pub fn check(config: &Config) -> Result<(), ServerError> {
-    prepare(config).map(drop)
+/// don't fit them, TLS files, the log's file, a host without an address. Gives what it would warn
+/// of. Whether the port is free it doesn't look at: another server may still be there.
+pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
+    let (_, link) = prepare(config)?;
+    log::check(&config.log).map_err(ServerError::Log)?;
+    let failed = |source| ServerError::Listen {
+        address: format!("{}:{}", config.host, config.port),
+        source,
+    };
+    (config.host.as_str(), config.port)
+        .to_socket_addrs()
+        .map_err(failed)?
+        .next()
+        .ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
+    Ok(link.warnings)
 }
 
 fn prepare(config: &Config) -> Result<(Verifier, Link), ServerError> {
@@ -137,6 +151,9 @@ fn prepare(config: &Config) -> Result<(Verifier, Link), ServerError> {
 /// listened on.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), ServerError> {
     let (verifier, link) = prepare(&config)?;
+    for warning in &link.warnings {
+        warn!("{warning}");
+    }
     let link = Arc::new(link);
     raise_file_limit();
     let commands = Arc::new(Commands::new(Arc::clone(&link)));
@@ -170,6 +187,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Server
         () = state.read() => {}
         () = state.hub.keep_alive() => {}
         () = state.hub.collect_garbage() => {}
+        never = state.hub.metrics.reach_statsd(&state.config.statsd) => match never {},
     }
     drop(listener);
     info!("Server stops");
@@ -216,19 +234,20 @@ async fn listen(host: &str, port: u16) -> io::Result<(TcpListener, u16)> {
         socket.listen(BACKLOG)
     };
     let listener = match bind(address) {
-        Err(error)
-            if address.ip() == IpAddr::from([0_u16; 8])
-                && matches!(
-                    error.kind(),
-                    io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable
-                ) =>
-        {
+        Err(error) if address.ip() == IpAddr::from([0_u16; 8]) && lacks_family(&error) => {
             bind(SocketAddr::from(([0, 0, 0, 0], port)))?
         }
         other => other?,
     };
     let port = listener.local_addr()?.port();
     Ok((listener, port))
+}
+
+/// Whether an error says that an address family is switched off: no such sockets, for which the
+/// standard library has no kind, or no such addresses.
+fn lacks_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 async fn accept(state: &Arc<State>, listener: &TcpListener) {
@@ -256,6 +275,7 @@ async fn serve_http(state: Arc<State>, stream: TcpStream, peer: IpAddr) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_LENGTH)
+        .max_headers(HEADERS)
         // As Node.js writes them, for those who don't know that case means nothing here.
         .title_case_headers(true)
         // Who sends no more may still want the answer; what is not even a request yet ends.
@@ -319,6 +339,9 @@ impl State {
             }
             Ok(position) => {
                 self.hub.metrics.connected();
+                if let (Some(_), None, None) = (&self.streams, position, plan.last) {
+                    socket.open_since(now().saturating_sub(streams::CLOCK_SLACK));
+                }
                 if self.stop.is_cancelled() {
                     socket.close(CloseCode::Away, "server stops");
                 } else if self.config.mode == Mode::Realtime && !self.health.is_up() {
@@ -341,6 +364,25 @@ impl State {
         };
         if let End::Closing(decoder) = end {
             Box::pin(socket.finish(decoder)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_host_without_ipv6_is_told_from_one_that_can_not_listen() {
+        for (errno, lacks) in [
+            (Errno::AFNOSUPPORT, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::ADDRINUSE, false),
+            (Errno::ACCESS, false),
+        ] {
+            assert_eq!(lacks_family(&errno.into()), lacks, "{errno}");
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Socket {
 struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// How much of that a catch-up queued, a page at a time: no sign of a slow client.
+    caught_up: usize,
     /// Holds live events back while the socket catches up.
     gate: Gate,
     ending: Option<Ending>,
@@ -125,7 +127,7 @@ impl Socket {
         if outbox.ending.is_some() {
             return Offer::Taken;
         }
-        if limit > 0 && outbox.bytes + outbox.gate.held_bytes() > limit {
+        if limit > 0 && outbox.live_bytes() > limit {
             outbox.end(Ending::Terminate);
             drop(outbox);
             self.wake.notify_one();
@@ -174,12 +176,18 @@ impl Socket {
         self.wake.notify_one();
     }
 
+    /// Keeps events from it that are older than a time in milliseconds since 1970.
+    pub(crate) fn open_since(&self, time: u64) {
+        self.outbox().gate = Gate::since(time);
+    }
+
     /// Works on the gate and queues the frames that come out.
     pub(crate) fn with_gate(&self, work: impl FnOnce(&mut Gate) -> Vec<Bytes>) {
         let mut outbox = self.outbox();
         let frames = work(&mut outbox.gate);
         if outbox.ending.is_none() {
             for frame in frames {
+                outbox.caught_up += frame.len();
                 outbox.push(frame);
             }
             self.write(&mut outbox);
@@ -412,8 +420,15 @@ impl Outbox {
         self.queue.push_back(frame);
     }
 
+    /// Bytes of live events that wait, those behind a catch-up too.
+    fn live_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.caught_up) + self.gate.held_bytes()
+    }
+
     fn consume(&mut self, mut written: usize) {
         self.bytes -= written;
+        // What a catch-up queues is before all live events.
+        self.caught_up = self.caught_up.saturating_sub(written);
         while let Some(front) = self.queue.front_mut() {
             if front.len() > written {
                 front.advance(written);
@@ -428,6 +443,7 @@ impl Outbox {
         if matches!(ending, Ending::Terminate) {
             self.queue = VecDeque::new();
             self.bytes = 0;
+            self.caught_up = 0;
             self.gate = Gate::default();
         }
         self.ending = Some(ending);

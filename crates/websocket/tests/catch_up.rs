@@ -34,6 +34,28 @@ async fn what_was_missed_comes_to_the_new_socket_only_at_once_and_with_channel_i
     );
 }
 
+/// The channel's name is the token's, and so may be any; what counts is whom an event is for.
+#[tokio::test]
+async fn events_for_others_are_not_caught_up() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    publisher.event("victim", "1").await.unwrap();
+    for data in [&event("other", "2"), r#"{"job_id": "3"}"#, "[]", "no JSON"] {
+        publisher.add("me", "*", data).await.unwrap();
+    }
+    for channel in ["full", "me"] {
+        let mut client = connect(&server, channel, "?last_id=0-0").await;
+        client.nothing_comes().await;
+        publisher.event(channel, "4").await.unwrap();
+        assert_eq!(client.jobs(1).await, ["4"], "{channel}");
+    }
+    let nameless = r#"{"job_id": "5"}"#;
+    publisher.add("undefined", "*", nameless).await.unwrap();
+    let mut client = connect(&server, "undefined", "?last_id=0-0").await;
+    assert_eq!(client.jobs(1).await, ["5"]);
+}
+
 /// The events of one millisecond, whose sequence runs ahead in the global stream.
 #[tokio::test]
 async fn ids_of_both_streams_lead_to_the_same_place() {
@@ -55,6 +77,8 @@ async fn ids_of_both_streams_lead_to_the_same_place() {
     ] {
         publisher.add(stream, id, &event("a", job)).await.unwrap();
     }
+    let read = async || server.metric("ws_events_read").await > 4.5;
+    eventually("that all is past", read).await;
     for (last, expected) in [
         ("5000-7", &["b", "c", "d", "e"][..]),
         ("5000-8", &["b", "d", "e"]),
@@ -144,6 +168,83 @@ async fn an_id_of_two_events_is_that_of_the_one_the_client_was_sent() {
         ["2"]
     );
     // Now somebody was.
+    connect(&server, "a", "?last_id=100-0")
+        .await
+        .nothing_comes()
+        .await;
+}
+
+/// Two writers of one channel are between their two writes when a client reconnects, and again.
+#[tokio::test]
+async fn writers_that_overlap_lose_nothing_and_repeat_nothing() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    for late in [false, true] {
+        let channel = format!("late {late}");
+        let base = if late { 3000 } else { 1000 };
+        let id = |ms: u64| format!("{}-0", base + ms);
+        let mut live = connect(&server, &channel, "").await;
+        let mut add = async |stream: &str, ms: u64, job: &str| {
+            let data = event(&channel, job);
+            publisher.add(stream, &id(ms), &data).await.unwrap();
+        };
+        for (stream, ms, job) in [
+            (channel.as_str(), 100, "A"),
+            (&channel, 200, "B"),
+            ("full", 200, "B"),
+            (&channel, 300, "D"),
+        ] {
+            add(stream, ms, job).await;
+        }
+        assert_eq!(live.jobs(1).await, ["B"]);
+        let back =
+            async |last: String| connect(&server, &channel, &format!("?last_id={last}")).await;
+        assert_eq!(back(id(200)).await.jobs(1).await, ["D"]);
+        // The two second writes come while the next one is open, or before.
+        let mut client = if late {
+            back(id(300)).await
+        } else {
+            add("full", 400, "A").await;
+            add("full", 401, "D").await;
+            assert_eq!(live.jobs(2).await, ["A", "D"]);
+            back(id(300)).await
+        };
+        if late {
+            client.nothing_comes().await;
+            add("full", 400, "A").await;
+            add("full", 401, "D").await;
+        }
+        assert_eq!(client.jobs(1).await, ["A"], "{late}");
+        client.nothing_comes().await;
+        if !late {
+            // A was sent after D, though it is before it in the stream.
+            back(id(100)).await.nothing_comes().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_by_live_does_not_come_again_after_a_catch_up_of_what_was_before_it() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    let mut client = connect(&server, "a", "").await;
+    for (stream, id, job) in [
+        ("a", "100-0", "A"),
+        ("a", "200-0", "B"),
+        ("full", "200-0", "B"),
+    ] {
+        publisher.add(stream, id, &event("a", job)).await.unwrap();
+    }
+    assert_eq!(client.jobs(1).await, ["B"]);
+    publisher
+        .add("full", "300-0", &event("a", "A"))
+        .await
+        .unwrap();
+    assert_eq!(client.jobs(1).await, ["A"]);
+    let mut back = connect(&server, "a", "?last_id=200-0").await;
+    assert_eq!(back.event().await["id"], "100-0");
     connect(&server, "a", "?last_id=100-0")
         .await
         .nothing_comes()

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Redis, Server, connect, event, eventually};
+use crate::support::{Redis, Server, connect, event, eventually, now};
 
 #[tokio::test]
 async fn an_event_reaches_every_socket_of_its_channel_and_no_other() {
@@ -61,6 +61,52 @@ async fn events_that_are_none_hold_up_nothing() {
     assert_eq!(client.text().await, r#"{"id":"own","channel_id":4711}"#);
     server.logs("is dropped: it is not JSON").await;
     server.logs("is dropped: it is null").await;
+}
+
+/// What `JSON.parse` and `JSON.stringify` make of it.
+#[tokio::test]
+async fn what_only_javascript_reads_is_an_event_too() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({})).await;
+    let mut publisher = redis.connect().await;
+    let mut client = connect(&server, "a", "").await;
+    for (value, expected) in [
+        ("1e400".to_owned(), "null".to_owned()),
+        ("\"\\ud800z\"".to_owned(), "\"\\ud800z\"".to_owned()),
+        (
+            format!("{}{}", "[".repeat(1900), "]".repeat(1900)),
+            format!("{}{}", "[".repeat(1900), "]".repeat(1900)),
+        ),
+    ] {
+        let data = format!(r#"{{"channel_id":"a","x":{value}}}"#);
+        let id = publisher.add("full", "*", &data).await.unwrap();
+        let expected = format!(r#"{{"id":"{id}","channel_id":"a","x":{expected}}}"#);
+        assert_eq!(client.text().await, expected);
+    }
+}
+
+/// What came before a socket is not for it, whoever else waits for Redis since when.
+#[tokio::test]
+async fn a_socket_gets_nothing_older_than_itself_when_redis_lets_the_server_in_late() {
+    let redis = Redis::start().await;
+    let mut publisher = redis.connect().await;
+    let user = json!({"redis": {"username": "late", "password": "secret"}});
+    let server = Server::start_unready(redis.port, user, &[]).await;
+    let mut first = connect(&server, "a", "").await;
+    let old = now();
+    for (job, channel) in [("old", "b"), ("for the first", "a")] {
+        let data = event(channel, job);
+        let id = format!("{}-*", old + 1);
+        publisher.add("full", &id, &data).await.unwrap();
+    }
+    eventually("some seconds", async || now() > old + 2000).await;
+    let mut second = connect(&server, "b", "").await;
+    let rights = ["on", ">secret", "~*", "+@all"];
+    let user = [&["ACL", "SETUSER", "late"][..], &rights].concat();
+    publisher.run(&user).await.unwrap();
+    publisher.event("b", "new").await.unwrap();
+    assert_eq!(second.jobs(1).await, ["new"]);
+    assert_eq!(first.jobs(1).await, ["for the first"]);
 }
 
 #[tokio::test]

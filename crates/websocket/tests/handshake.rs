@@ -433,3 +433,36 @@ async fn limits_close_with_1013_and_count_open_sockets_only() {
     again.nothing_comes().await;
     assert!((server.metric("ws_connection_rejected").await - 2.0).abs() < 0.1);
 }
+
+#[tokio::test]
+async fn a_request_may_have_many_headers() {
+    let server = server(json!({})).await;
+    let many = "x: a\r\n".repeat(1000);
+    let request = format!("GET /health HTTP/1.1\r\nConnection: close\r\nHost: x\r\n{many}\r\n");
+    let answer = http(server.port, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+/// A browser takes a 503 for what it is, and the Node.js server answers with it too.
+#[tokio::test]
+async fn no_redis_is_said_even_where_refusals_are_silent() {
+    let settings = json!({"mode": "realtime", "refusal": "destroy"});
+    let server = server(settings).await;
+    let request = upgrade("GET / HTTP/1.1", WEBSOCKET);
+    let answer = http(server.port, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refused_origin_is_an_error_and_a_refused_token_a_warning() {
+    let server = server(json!({"allowedOrigins": ["https://superset.example.org"]})).await;
+    let origin = format!("Origin: https://superset.example.org\r\n{WEBSOCKET}");
+    for (headers, reason, level) in [
+        (WEBSOCKET, "Origin not allowed", "error"),
+        (&origin, "JWT not present", "warn"),
+    ] {
+        http(server.port, &upgrade("GET / HTTP/1.1", headers)).await;
+        server.logs(reason).await;
+        assert_eq!(server.level_of(reason).as_deref(), Some(level));
+    }
+}

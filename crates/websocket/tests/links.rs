@@ -137,6 +137,41 @@ async fn the_name_check_can_be_switched_off_but_not_the_chain() {
         .await;
 }
 
+/// As `openssl req -x509` makes them: an authority of its own.
+#[tokio::test]
+async fn a_self_signed_certificate_is_taken_as_long_as_it_is_valid() {
+    let (redis, port) = tls_redis("127.0.0.1", false).await;
+    let file = redis.folder().join("own.pem");
+    let key = redis.folder().join("own.key");
+    for (end, valid) in [(2400, true), (2020, false)] {
+        let mut certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        certificate.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(end, 1, 1);
+        let pair = KeyPair::generate().unwrap();
+        std::fs::write(&file, certificate.self_signed(&pair).unwrap().pem()).unwrap();
+        std::fs::write(&key, pair.serialize_pem()).unwrap();
+        let shown = [
+            "CONFIG",
+            "SET",
+            "tls-cert-file",
+            file.to_str().unwrap(),
+            "tls-key-file",
+            key.to_str().unwrap(),
+        ];
+        redis.connect().await.run(&shown).await.unwrap();
+        for setting in ["caFile", "extraCaFile"] {
+            let server = over_tls(port, json!({setting: file})).await;
+            if valid {
+                works(&server, &redis).await;
+            } else {
+                server.logs("certificate expired").await;
+                assert_eq!(server.status("/ready").await, 503, "{setting}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
     let (redis, port) = tls_redis("127.0.0.1", true).await;
@@ -192,6 +227,37 @@ async fn passwords_and_users_are_sent_as_the_node_server_sends_them() {
         &redis,
     )
     .await;
+}
+
+/// Its commands are XREAD and XRANGE, and those of a connection's beginning.
+#[tokio::test]
+async fn a_user_made_for_the_node_server_is_enough() {
+    let redis = Redis::start().await;
+    let rights = [
+        "on",
+        ">secret",
+        "~async-events-*",
+        "+xread",
+        "+xrange",
+        "+select",
+        "+info",
+        "+ping",
+    ];
+    let mut publisher = redis.connect().await;
+    publisher
+        .run(&[&["ACL", "SETUSER", "websocket"][..], &rights].concat())
+        .await
+        .unwrap();
+    let user = json!({"redis": {"username": "websocket", "password": "secret"}});
+    let server = Server::start_unready(redis.port, user, &[]).await;
+    works(&server, &redis).await;
+    let mut client = connect(&server, "b", "").await;
+    publisher
+        .run(&["CLIENT", "KILL", "USER", "websocket"])
+        .await
+        .unwrap();
+    publisher.event("b", "1").await.unwrap();
+    assert_eq!(client.jobs(1).await, ["1"]);
 }
 
 /// A wrong password must not turn into the rights of everybody.
@@ -395,6 +461,21 @@ async fn start_sentinel(redis_port: u16) -> Redis {
     })
     .await;
     sentinel
+}
+
+/// A sentinel that is dead without a word costs two seconds a connection, a probe gets one.
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_a_probe_comes_about() {
+    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = hole.local_addr().unwrap().to_string();
+    let redis = Redis::start().await;
+    let sentinel = Redis::sentinel(redis.port).await;
+    for mode in ["streams", "realtime"] {
+        let settings = json!({"mode": mode, "redis": {
+            "sentinels": [&dead, format!("127.0.0.1:{}", sentinel.port)], "sentinelName": MASTER
+        }});
+        Server::start_unready(1, settings, &[]).await.ready().await;
+    }
 }
 
 /// What `sandbox up --with redis` brings up is of use in every way.

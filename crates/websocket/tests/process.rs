@@ -1,6 +1,8 @@
 //! The start: configuration, exit codes, statsd, slow clients.
 
 use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -69,6 +71,41 @@ fn check_config_shows_values_and_sources_and_no_secret() {
     assert_eq!((code, err.matches("WARNING").count()), (0, 2), "{err}");
 }
 
+#[test]
+fn check_config_fails_where_the_start_would() {
+    let environment = [("JWT_SECRET", SECRET)];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("app.log");
+    let unwritable = folder.path().join("missing/app.log");
+    for (settings, said) in [
+        (json!({"logToFile": true, "logFilename": log}), ""),
+        (
+            json!({"logToFile": true, "logFilename": unwritable}),
+            "can't start the log",
+        ),
+        (
+            json!({"host": "no-such-host.invalid"}),
+            "can't listen on no-such-host.invalid:8080",
+        ),
+    ] {
+        let text = settings.to_string();
+        let (code, _, err) = run_to_end(&["--check-config"], &environment, Some(&text));
+        assert!(err.contains(said), "{said} in {err}");
+        assert_eq!(code, i32::from(!said.is_empty()), "{err}");
+    }
+    assert!(!log.exists(), "it only looks");
+    let extra = [
+        ("JWT_SECRET", SECRET),
+        ("REDIS_SSL", "true"),
+        ("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem"),
+    ];
+    let (code, _, err) = run_to_end(&["--check-config"], &extra, None);
+    assert!(
+        code == 0 && err.contains("warning: going on without redis.extraCaFile"),
+        "{err}"
+    );
+}
+
 #[tokio::test]
 async fn a_port_in_use_ends_the_start() {
     let first = Server::start_unready(free_port(), json!({}), &[]).await;
@@ -129,6 +166,40 @@ async fn no_level_of_the_log_shows_a_payload_or_a_token() {
     }
 }
 
+/// A library for `LD_PRELOAD` whose lookup of names begins with some lines of C.
+fn lookups(folder: &Path, first: &str) -> PathBuf {
+    let (source, library) = (folder.join("lookup.c"), folder.join("lookup.so"));
+    let code = format!(
+        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <netdb.h>\n#include <unistd.h>\n\
+         int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {{\n\
+         {first}\n\
+         int (*next)() = (int (*)()) dlsym(RTLD_NEXT, \"getaddrinfo\");\n\
+         return next(node, service, hints, found);\n}}\n"
+    );
+    std::fs::write(&source, code).unwrap();
+    let status = Command::new("cc")
+        .args(["-w", "-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(status.unwrap().success());
+    library
+}
+
+#[tokio::test]
+async fn a_lookup_that_hangs_holds_up_neither_the_start_nor_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = lookups(folder.path(), "sleep(60);");
+    let settings = json!({
+        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET,
+        "statsd": {"host": "statsd.example.org"}, "redis": {"host": "redis.example.org"}
+    });
+    let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+    let mut server = Server::spawn(&settings, &[], &preload).await;
+    assert_eq!(server.status("/ready").await, 503);
+    // It waits for less than the lookup takes.
+    assert!(server.stop().await.success());
+}
+
 #[tokio::test]
 async fn statsd_counts_as_the_node_server_counts() {
     let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -154,6 +225,63 @@ async fn statsd_counts_as_the_node_server_counts() {
         metrics.contains("ws_connected_client{env=\"test\",b=\"true\"} 1"),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn a_catch_up_does_not_make_a_client_a_slow_one() {
+    let redis = Redis::start().await;
+    let server = Server::start(&redis, json!({"maxSocketBufferBytes": 100_000})).await;
+    let mut publisher = redis.connect().await;
+    let padding = "x".repeat(50_000);
+    for job in 0..300 {
+        publisher
+            .event("a", &format!("{job} {padding}"))
+            .await
+            .unwrap();
+    }
+    let mut client = connect(&server, "a", "?last_id=0-0").await;
+    let page = async || server.metric("ws_caught_up_events").await > 199.5;
+    eventually("a page of 10 MB", page).await;
+    for job in ["300", "301"] {
+        publisher.event("a", job).await.unwrap();
+    }
+    let read = async || server.metric("ws_events_read").await > 301.5;
+    eventually("the live events", read).await;
+    for job in 0..302 {
+        let found = client.jobs(1).await.remove(0);
+        assert_eq!(found.split(' ').next(), Some(job.to_string().as_str()));
+    }
+    assert!(server.metric("ws_client_backpressure_disconnect").await < 0.5);
+}
+
+#[tokio::test]
+async fn a_statsd_whose_name_is_known_late_gets_all_counts() {
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    daemon
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let once = "static int calls; if (!calls++) return EAI_AGAIN;";
+    let library = lookups(folder.path(), once);
+    let settings = json!({
+        "port": 0, "host": "127.0.0.1", "jwtSecret": SECRET, "redis": {"port": free_port()},
+        "statsd": {"host": "localhost", "port": daemon.local_addr().unwrap().port()}
+    });
+    let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+    let server = Server::spawn(&settings, &[], &preload).await;
+    server.logs("statsd at localhost").await;
+    let _clients = (
+        connect(&server, "a", "").await,
+        connect(&server, "a", "").await,
+    );
+    let mut received = 0;
+    while received < 2 {
+        let mut buffer = [0; 512];
+        let length = daemon.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let count = text.strip_prefix("ws_connected_client:").unwrap();
+        received += count.split('|').next().unwrap().parse::<u32>().unwrap();
+    }
 }
 
 #[tokio::test]

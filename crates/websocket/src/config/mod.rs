@@ -7,7 +7,7 @@ mod sources;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -280,8 +280,15 @@ impl Config {
                 "NODE_TLS_REJECT_UNAUTHORIZED=0: Redis's certificate is not checked".to_owned(),
             );
         }
-        config.statsd.tags.extend(datadog_tags(environment));
-        let rendered = settings.render();
+        let mut rendered = settings.render();
+        for (variable, tag) in datadog_tags(environment) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                rendered,
+                "statsd.globalTags += {tag:?}  # environment {variable}"
+            );
+            config.statsd.tags.push(tag);
+        }
         Ok(Loaded {
             config,
             warnings: settings.warnings,
@@ -398,18 +405,18 @@ impl Config {
     }
 }
 
-/// The tags that the Node.js library hot-shots takes from the environment.
-fn datadog_tags(environment: &BTreeMap<String, String>) -> Vec<String> {
+/// The variables from which the Node.js library hot-shots takes tags, each with its tag.
+fn datadog_tags(environment: &BTreeMap<String, String>) -> Vec<(&'static str, String)> {
     [
         ("DD_ENTITY_ID", "dd.internal.entity_id"),
         ("DD_ENV", "env"),
         ("DD_SERVICE", "service"),
         ("DD_VERSION", "version"),
     ]
-    .iter()
+    .into_iter()
     .filter_map(|(variable, tag)| {
-        let value = environment.get(*variable)?;
-        (!value.is_empty()).then(|| format!("{tag}:{value}"))
+        let value = environment.get(variable)?;
+        (!value.is_empty()).then(|| (variable, format!("{tag}:{value}")))
     })
     .collect()
 }

@@ -92,6 +92,8 @@ fn tags_of_the_environment_join_the_configured_ones() {
     let file = r#"{"statsd": {"globalTags": ["a:b"]}}"#;
     let loaded = load(file, &[("DD_ENV", "prod"), ("DD_SERVICE", "")]).unwrap();
     assert_eq!(loaded.config.statsd.tags, ["a:b", "env:prod"]);
+    let line = "statsd.globalTags += \"env:prod\"  # environment DD_ENV\n";
+    assert!(loaded.rendered.ends_with(line), "{}", loaded.rendered);
 }
 
 #[test]

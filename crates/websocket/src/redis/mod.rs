@@ -137,19 +137,23 @@ impl fmt::Display for Address {
 pub(crate) struct Link {
     config: RedisConfig,
     tls: Option<TlsConnector>,
+    /// What of the configuration it goes on without.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Link {
     /// Reads the files for TLS, if it is spoken.
     pub(crate) fn new(config: &RedisConfig) -> Result<Self, LinkError> {
+        let mut warnings = Vec::new();
         let tls = if config.ssl || config.sentinel_ssl {
-            Some(tls::connector(&config.tls)?)
+            Some(tls::connector(&config.tls, &mut warnings)?)
         } else {
             None
         };
         Ok(Self {
             config: config.clone(),
             tls,
+            warnings,
         })
     }
 
@@ -369,26 +373,20 @@ impl Connection {
 /// needed, and anew after it broke.
 pub(crate) struct Commands {
     link: Arc<Link>,
-    connection: Mutex<Option<Connection>>,
+    connection: Arc<Mutex<Option<Connection>>>,
 }
 
 impl Commands {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
             link,
-            connection: Mutex::new(None),
+            connection: Arc::default(),
         }
     }
 
     /// Runs a command. An error reply keeps the connection, anything else gives it up.
     pub(crate) async fn query(&self, command: &Cmd) -> Result<Value, LinkError> {
-        let mut connection = {
-            let mut slot = self.connection.lock().await;
-            match &*slot {
-                Some(connection) => connection.clone(),
-                None => slot.insert(self.link.connect().await?).clone(),
-            }
-        };
+        let mut connection = self.connect().await?;
         let result = connection.query(command, COMMAND_TIMEOUT).await;
         if let Err(error) = &result
             && !is_refusal(error)
@@ -396,6 +394,21 @@ impl Commands {
             *self.connection.lock().await = None;
         }
         result
+    }
+
+    async fn connect(&self) -> Result<Connection, LinkError> {
+        let mut slot = Arc::clone(&self.connection).lock_owned().await;
+        if let Some(connection) = &*slot {
+            return Ok(connection.clone());
+        }
+        let link = Arc::clone(&self.link);
+        // A task of its own, as it can take longer than who needs it first will wait: past a
+        // sentinel that is dead, no probe would ever succeed.
+        let attempt = tokio::spawn(async move { Ok(slot.insert(link.connect().await?).clone()) });
+        attempt.await.map_err(|error| LinkError::Connect {
+            address: self.link.config.host.clone(),
+            source: error.into(),
+        })?
     }
 
     /// Whether Redis answers within `limit`. A connection on which it doesn't is given up: its
@@ -411,6 +424,11 @@ impl Commands {
         }
         false
     }
+}
+
+/// Whether the user may not run a command.
+pub(crate) fn is_forbidden(error: &LinkError) -> bool {
+    matches!(error, LinkError::Redis { source, .. } if source.code() == Some("NOPERM"))
 }
 
 /// Whether Redis answered, but with an error that trying again won't change by itself.

@@ -13,7 +13,6 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
-use tracing::warn;
 
 use super::LinkError;
 use crate::config::TlsConfig;
@@ -26,7 +25,10 @@ fn unusable(file: &Path, reason: impl std::fmt::Display) -> LinkError {
 }
 
 /// Makes the side of a TLS connection that a configuration describes.
-pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
+pub(super) fn connector(
+    config: &TlsConfig,
+    warnings: &mut Vec<String>,
+) -> Result<TlsConnector, LinkError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
     let mut own = Vec::new();
@@ -48,7 +50,10 @@ pub(super) fn connector(config: &TlsConfig) -> Result<TlsConnector, LinkError> {
                 roots.add_parsable_certificates(found.iter().cloned());
                 own.extend(found);
             }
-            Err(error) => warn!("going on without redis.extraCaFile: {}", error.chain()),
+            Err(error) => warnings.push(format!(
+                "going on without redis.extraCaFile: {}",
+                error.chain()
+            )),
         }
     }
     let internal = |error: Error| LinkError::TlsFile {
@@ -108,6 +113,18 @@ struct Lenient {
     chain: bool,
 }
 
+/// Whether all that is wrong with a certificate is who issued it. webpki judges that after the
+/// certificate's dates and before its name.
+fn is_of_issuer(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            other.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
+    }
+}
+
 impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
@@ -126,7 +143,7 @@ impl ServerCertVerifier for Lenient {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
             Err(_) if !self.chain => Ok(ServerCertVerified::assertion()),
-            Err(_) if self.own.contains(certificate) => {
+            Err(error) if is_of_issuer(&error) && self.own.contains(certificate) => {
                 if self.names {
                     verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 }

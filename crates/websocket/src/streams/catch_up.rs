@@ -6,18 +6,16 @@
 //! apart by their payloads, which are the same in both.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ::redis::cmd;
 use bytes::Bytes;
-use indexmap::IndexSet;
 use tracing::{debug, error};
 
-use super::{Entry, StreamId, Streams, encode, entries, parse};
+use super::sent::Known;
+use super::{Entry, StreamId, Streams, channel_of, encode, entries, parse};
 use crate::gate::Filter;
 use crate::hub::Hub;
-use crate::js::Value;
 use crate::redis::{LinkError, backoff, is_refusal};
 use crate::socket::Socket;
 
@@ -25,9 +23,6 @@ use crate::socket::Socket;
 const SLACK: u64 = 1000;
 /// How many entries of a channel are read at a time.
 const PAGE: usize = 200;
-
-/// How many ids of caught-up events are remembered.
-const REMEMBERED: usize = 8192;
 
 /// How often each payload occurs.
 type Prints = HashMap<u64, u32>;
@@ -47,43 +42,18 @@ fn holds(prints: &Prints, print: u64) -> bool {
     prints.get(&print).is_some_and(|left| *left > 0)
 }
 
-/// The ids that catch-ups sent lately, by their channels.
-pub(super) struct Sent {
-    hashes: RandomState,
-    ids: Mutex<IndexSet<u64>>,
-}
-
-impl Sent {
-    pub(super) fn new() -> Self {
-        Self {
-            hashes: RandomState::new(),
-            ids: Mutex::default(),
-        }
-    }
-
-    fn note(&self, channel: &str, id: StreamId) {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if ids.len() >= REMEMBERED {
-            ids.drain(..REMEMBERED / 2);
-        }
-        ids.insert(self.hashes.hash_one((channel, id)));
-    }
-
-    fn holds(&self, channel: &str, id: StreamId) -> bool {
-        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.contains(&self.hashes.hash_one((channel, id)))
-    }
-}
-
 /// The catch-up of one socket.
 pub(crate) struct CatchUp {
     socket: Arc<Socket>,
     channel: Arc<str>,
-    /// The client's last id.
+    /// The client's last id; if a catch-up sent that, the one it came with before.
     last: StreamId,
+    /// Up to where catch-ups sent the client what it had not by `last`.
+    reached: StreamId,
     /// The last entry of the global stream that was handed out before the socket took part.
     position: StreamId,
-    next: StreamId,
+    /// Where to read on, once it is clear what `last` stands for.
+    next: Option<StreamId>,
     frames: Vec<Bytes>,
     /// What the global stream has from shortly before `last` up to it: the client has that, if it
     /// had `last` by live.
@@ -119,16 +89,13 @@ impl CatchUp {
             Some(position) => position,
             None => hub.start().await,
         };
-        let first = StreamId {
-            ms: last.ms.min(position.ms).saturating_sub(SLACK),
-            seq: 0,
-        };
         let mut this = Self {
             socket,
             channel,
             last,
+            reached: StreamId::default(),
             position,
-            next: first,
+            next: None,
             frames: Vec::new(),
             received: None,
             later: None,
@@ -177,10 +144,14 @@ impl CatchUp {
     /// called again.
     async fn page(&mut self, streams: &Streams) -> Result<bool, LinkError> {
         let _permit = streams.pages.acquire().await;
+        let next = match self.next {
+            Some(next) => next,
+            None => self.begin(streams).await?,
+        };
         let mut command = cmd("XRANGE");
         command
             .arg(streams.key(&self.channel))
-            .arg(self.next.to_string())
+            .arg(next.to_string())
             .arg("+")
             .arg("COUNT")
             .arg(PAGE);
@@ -188,7 +159,7 @@ impl CatchUp {
         let more = page.len() == PAGE;
         for entry in page {
             self.judge(streams, &entry).await?;
-            self.next = entry.id.next();
+            self.next = Some(entry.id.next());
         }
         // Another server was ahead of this one. Only an entry that exists can tell: a last id from
         // nowhere must not silence a socket.
@@ -201,7 +172,40 @@ impl CatchUp {
         Ok(more)
     }
 
+    /// Finds out what the client's last id stands for, and so where to begin. Where it can be that
+    /// of an event that came by live as well, it is: that says less of what the client has.
+    async fn begin(&mut self, streams: &Streams) -> Result<StreamId, LinkError> {
+        if let Some(known) = streams.sent.find(&self.channel, self.last) {
+            let (_, live) = self.read_prints(streams, self.last, self.last).await?;
+            let mut command = cmd("XRANGE");
+            let id = self.last.to_string();
+            command.arg(streams.key(&self.channel)).arg(&id).arg(&id);
+            let twin = entries(streams.commands.query(&command).await?);
+            let twin = twin.first().map(|twin| streams.print(&twin.data));
+            if live.is_none_or(|(_, print)| twin.is_some_and(|twin| twin != print)) {
+                (self.last, self.reached) = (known.root, known.reached);
+            }
+        }
+        let first = StreamId {
+            ms: self.last.ms.min(self.position.ms).saturating_sub(SLACK),
+            seq: 0,
+        };
+        self.next = Some(first);
+        Ok(first)
+    }
+
     async fn judge(&mut self, streams: &Streams, entry: &Entry) -> Result<(), LinkError> {
+        let data = match parse(&entry.data) {
+            Ok(data) => data,
+            Err(reason) => {
+                error!("event {} is dropped: {reason}", entry.id);
+                return Ok(());
+            }
+        };
+        // A stream's name says little: with the channel `full` it is everybody's.
+        if channel_of(&data) != *self.channel {
+            return Ok(());
+        }
         let print = streams.print(&entry.data);
         let ms = entry.id.ms;
         // All is read before anything is changed, so that an error leaves it as it was.
@@ -240,7 +244,15 @@ impl CatchUp {
         } else {
             !self.past.as_mut().is_some_and(|past| take(past, print))
         };
+        // An earlier catch-up read all that comes after `last`, and of what is before it sent some.
+        let sent = entry.id <= self.reached
+            && (ms > self.last.ms
+                || streams
+                    .sent
+                    .find(&self.channel, entry.id)
+                    .is_some_and(|known| known.root == self.last));
         let has = match &mut self.received {
+            _ if sent => true,
             Some(received) if received.live && ms <= self.last.ms => {
                 // An event that is before the last one in this stream but after it in the global
                 // one was missed. One that isn't there comes by live, if it is yet to come; if
@@ -252,17 +264,17 @@ impl CatchUp {
             }
             _ => entry.id <= self.last,
         };
-        if to_come && !(near && has) {
+        // What the client has by its id alone was sent to it only if that is its last one.
+        if to_come && (!has || sent || !near && entry.id == self.last) {
             *self.repeats.entry(print).or_default() += 1;
         }
         if !has {
-            match parse(&entry.data) {
-                Ok(data) => {
-                    streams.sent.note(&self.channel, entry.id);
-                    self.frames.push(encode(entry, &data));
-                }
-                Err(reason) => error!("event {} is dropped: {reason}", entry.id),
-            }
+            let known = Known {
+                root: self.last,
+                reached: self.reached.max(entry.id),
+            };
+            streams.sent.note(&self.channel, entry.id, known);
+            self.frames.push(encode(entry, &data));
         }
         Ok(())
     }
@@ -271,24 +283,7 @@ impl CatchUp {
         let (prints, end) = self
             .read_prints(streams, StreamId { ms: from, seq: 0 }, self.last)
             .await?;
-        let Some((_, print)) = end.filter(|(id, _)| *id == self.last) else {
-            return Ok(Received {
-                prints,
-                live: false,
-            });
-        };
-        let mut live = true;
-        if streams.sent.holds(&self.channel, self.last) {
-            // The id may be that of another event in the channel's stream, and then the client
-            // has it from there.
-            let mut command = cmd("XRANGE");
-            let id = self.last.to_string();
-            command.arg(streams.key(&self.channel)).arg(&id).arg(&id);
-            let twin = entries(streams.commands.query(&command).await?);
-            live = twin
-                .first()
-                .is_none_or(|twin| streams.print(&twin.data) == print);
-        }
+        let live = end.is_some_and(|(id, _)| id == self.last);
         Ok(Received { prints, live })
     }
 
@@ -308,10 +303,7 @@ impl CatchUp {
         let mut prints = Prints::new();
         let mut end = None;
         for entry in entries(streams.commands.query(&command).await?) {
-            let own = parse(&entry.data).is_ok_and(|data| {
-                data.get("channel_id").map(Value::to_text).as_deref() == Some(&*self.channel)
-            });
-            if own {
+            if parse(&entry.data).is_ok_and(|data| channel_of(&data) == *self.channel) {
                 let print = streams.print(&entry.data);
                 *prints.entry(print).or_default() += 1;
                 end = Some((entry.id, print));

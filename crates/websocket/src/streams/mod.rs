@@ -3,7 +3,9 @@
 mod catch_up;
 mod id;
 mod reader;
+mod sent;
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -11,12 +13,13 @@ use ::redis::Value as Reply;
 use bytes::Bytes;
 pub(crate) use catch_up::CatchUp;
 pub(crate) use id::StreamId;
-pub(crate) use reader::read;
+pub(crate) use reader::{CLOCK_SLACK, read};
+use sent::Sent;
 use tokio::sync::Semaphore;
 
 use crate::config::StreamsConfig;
 use crate::frame;
-use crate::js::{self, Value};
+use crate::js::{self, Repaired, Value};
 use crate::redis::{Commands, Link};
 
 /// How many pages of catch-ups are worked on at a time.
@@ -27,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) id: StreamId,
     /// The value of its first field, whatever the field's name.
     pub(crate) data: String,
+    /// Whether [`js::restore_halves`] is to be called on what is written of it.
+    halves: bool,
 }
 
 /// Where events are read and what they are turned into.
@@ -35,7 +40,7 @@ pub(crate) struct Streams {
     commands: Arc<Commands>,
     link: Arc<Link>,
     prints: RandomState,
-    sent: catch_up::Sent,
+    sent: Sent,
     /// Bounds the memory that pages of catch-ups take.
     pages: Semaphore,
 }
@@ -47,7 +52,7 @@ impl Streams {
             commands,
             link,
             prints: RandomState::new(),
-            sent: catch_up::Sent::new(),
+            sent: Sent::new(),
             pages: Semaphore::new(PAGES),
         }
     }
@@ -63,11 +68,17 @@ impl Streams {
 
 /// Parses an event's data. The parser's own message could show parts of it.
 fn parse(data: &str) -> Result<Value<'_>, &'static str> {
-    match Value::parse(data) {
+    match Value::read(data) {
         Ok(Value::Null) => Err("it is null"),
         Ok(value) => Ok(value),
         Err(_) => Err("it is not JSON"),
     }
+}
+
+/// The channel that an event is for, as JavaScript's `String(data.channel_id)` names it.
+fn channel_of<'a>(data: &'a Value<'_>) -> Cow<'a, str> {
+    data.get("channel_id")
+        .map_or(Cow::Borrowed("undefined"), Value::to_text)
 }
 
 /// The frame of an event, as every socket of its channel gets it.
@@ -75,6 +86,9 @@ fn encode(entry: &Entry, data: &Value<'_>) -> Bytes {
     // Written compactly it is seldom longer than it was, but for the id.
     frame::text(entry.data.len() + 48, |text| {
         js::write_with_id(&entry.id.to_string(), data, text);
+        if entry.halves {
+            js::restore_halves(text);
+        }
     })
 }
 
@@ -106,13 +120,17 @@ fn entry(reply: Reply) -> Option<Entry> {
         return None;
     };
     let id = StreamId::parse(std::str::from_utf8(&id).ok()?)?;
-    let mut data = String::new();
+    let mut event = Repaired::default();
     if let Some(Reply::Array(fields)) = parts.next()
         && let Some(Reply::BulkString(first)) = fields.into_iter().nth(1)
     {
-        data = js::repair(first);
+        event = js::repair(first);
     }
-    Some(Entry { id, data })
+    Some(Entry {
+        id,
+        data: event.text,
+        halves: event.halves,
+    })
 }
 
 #[cfg(test)]
@@ -145,7 +163,8 @@ mod tests {
         #[test]
         fn any_data_is_an_event_or_an_error(data: Vec<u8>, text in "[\\[\\]{}\",:0-9a-z\\\\]{0,40}") {
             for data in [data.as_slice(), text.as_bytes()] {
-                let entry = Entry { id: StreamId::default(), data: js::repair(data.to_vec()) };
+                let Repaired { text, halves } = js::repair(data.to_vec());
+                let entry = Entry { id: StreamId::default(), data: text, halves };
                 if let Ok(value) = parse(&entry.data) {
                     let frame = encode(&entry, &value);
                     let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };

@@ -135,6 +135,14 @@ impl Server {
             .collect()
     }
 
+    /// The level of the first message with this part.
+    pub(crate) fn level_of(&self, part: &str) -> Option<String> {
+        let lines = self.log.lock().unwrap();
+        let line = lines.iter().find(|line| line.contains(part))?;
+        let entry: Value = serde_json::from_str(line).unwrap();
+        Some(entry["level"].as_str().unwrap().to_owned())
+    }
+
     /// Waits until a message with this part is logged.
     pub(crate) async fn logs(&self, part: &str) {
         eventually(part, async || {

@@ -4,11 +4,13 @@
 //! ever seen JavaScript's form of it: compact, numbers as doubles, members in their order except
 //! that integer-like names come first, a repeated name keeping its first place and last value.
 
+mod rare;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use indexmap::IndexMap;
-use memchr::memchr;
+pub(crate) use rare::{Repaired, repair, restore_halves};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// How many members an object may have for a look at each to be the quickest way to find one.
@@ -276,42 +278,6 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// Makes text fit for [`Value::parse`] that JavaScript parses as it is: bytes that are not UTF-8
-/// and escapes of half a surrogate pair become U+FFFD. Python writes both, for example of an error
-/// message in another encoding.
-pub(crate) fn repair(text: Vec<u8>) -> String {
-    let mut text = match String::from_utf8(text) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    };
-    let mut index = 0;
-    while let Some(found) = text
-        .as_bytes()
-        .get(index..)
-        .and_then(|rest| memchr(b'\\', rest))
-    {
-        index += found;
-        let escapes = text.as_bytes();
-        match (surrogate(escapes, index), surrogate(escapes, index + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => index += 12,
-            (Some(_), _) => {
-                text.replace_range(index + 2..index + 6, "fffd");
-                index += 6;
-            }
-            // Any other escape is at least two bytes long; the second may be a backslash.
-            (None, _) => index += 2,
-        }
-    }
-    text
-}
-
-/// The surrogate that is escaped at an index, if one is.
-fn surrogate(text: &[u8], index: usize) -> Option<u16> {
-    let digits = text.get(index..index + 6)?.strip_prefix(b"\\u")?;
-    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (0xd800..=0xdfff).contains(&unit).then_some(unit)
-}
-
 /// What JavaScript's `Number(text)` gives: blank is 0, `0x`/`0o`/`0b` prefixes, exponents; anything
 /// else is NaN.
 pub(crate) fn number(text: &str) -> f64 {
@@ -450,24 +416,6 @@ mod tests {
             assert_eq!(value.to_text(), expected, "{text}");
             assert_eq!(value.is_truthy(), truthy, "{text}");
         }
-    }
-
-    #[test]
-    fn halves_of_surrogate_pairs_and_other_encodings_are_repaired() {
-        for (text, expected) in [
-            (&br#""\ud83d\ude00""#[..], "😀"),
-            (br#""a\udc80b""#, "a\u{fffd}b"),
-            (br#""\ud83d\ud83d\ude00\ud83d""#, "\u{fffd}😀\u{fffd}"),
-            (br#""\\ud83d\n""#, "\\ud83d\n"),
-            (b"\"a\xe9b\"", "a\u{fffd}b"),
-        ] {
-            let repaired = repair(text.to_vec());
-            assert_eq!(
-                Value::parse(&repaired).unwrap(),
-                Value::Text(expected.into())
-            );
-        }
-        assert_eq!(repair(b"\\ud8".to_vec()), "\\ud8");
     }
 
     #[test]
