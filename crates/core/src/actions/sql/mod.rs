@@ -13,6 +13,7 @@ mod swap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use check::{ACTIVE, active_reports};
 pub use mark::{Reading, is_mark, reading};
 pub use place::{Databases, Place, Sync};
 pub use rewrite::{
