@@ -1,5 +1,6 @@
 //! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
 
+mod connections;
 mod crash;
 mod diff;
 mod follow_ups;

@@ -53,6 +53,8 @@ pub(super) async fn apply(
     {
         faults.push(format!("{}: still {}", found.place, found.old));
     }
+    let unreached = secrets.unreached.iter();
+    faults.extend(unreached.map(|found| format!("{found} of production's")));
     for one in &rewriting.neutralise {
         let left = one.left(&mut connection, &new.database).await?;
         if left > 0 {

@@ -124,6 +124,17 @@ impl Base<'_> {
             );
         }
         let secrets = &found.secrets;
+        if !secrets.unreached.is_empty() {
+            refuse(
+                format!(
+                    "production's principal would stay in the target: {}",
+                    secrets.unreached.join("; ")
+                ),
+                "have it stand in the source where a rule reaches it: \
+                 engine_params.connect_args.KerberosPrincipal of extra, or auth_params.principal of \
+                 encrypted_extra; it is not guessed what becomes of it elsewhere",
+            );
+        }
         if secrets.count > 0 && !(found.keys.0 && found.keys.1) {
             refuse(
                 format!("{} secrets, and not both keys", secrets.count),

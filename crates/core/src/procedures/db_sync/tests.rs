@@ -311,7 +311,7 @@ fn every_rule_refuses_by_itself() {
         name: name(),
         table: "dbs".to_owned(),
     };
-    let cases: [(&str, Change); 16] = [
+    let cases: [(&str, Change); 17] = [
         (
             "looks like production: 2 users in the last week, and 1 in",
             Box::new(|f| f.usage = (usage(1, 0), usage(2, 0))),
@@ -361,6 +361,13 @@ fn every_rule_refuses_by_itself() {
         (
             "would send mail from the target",
             Box::new(|f| f.neutralise = vec![silenced(1)]),
+        ),
+        (
+            "principal would stay in the target: dbs 2 (trino), sqlalchemy_uri: superset/x@Y",
+            Box::new(|f| {
+                let place = "dbs 2 (trino), sqlalchemy_uri: superset/x@Y";
+                f.secrets.unreached = vec![place.to_owned()];
+            }),
         ),
         ("not both keys", Box::new(|f| f.keys.1 = false)),
         (
