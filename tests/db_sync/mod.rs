@@ -8,6 +8,7 @@ mod kills;
 mod lock;
 mod look;
 mod memory;
+mod neutralise;
 mod obstacles;
 mod own;
 mod private;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::mark::{self, Stage};
+use super::neutralise::set_mode;
 use super::rewrite::look_at_secrets;
 use super::{Databases, Rewriting, Sync};
 use crate::engine::Failure;
@@ -43,6 +44,7 @@ pub(super) async fn apply(
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
     connection.take_time();
+    set_mode(&mut connection).await?;
     let key = databases.target_key.as_ref();
     let secrets = look_at_secrets(&mut connection, &new.database, rewriting, key).await?;
     let mut faults = secrets.bad.clone();

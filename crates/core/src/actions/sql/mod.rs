@@ -6,6 +6,7 @@ mod check;
 mod copy;
 mod follow_up;
 mod mark;
+mod neutralise;
 mod place;
 mod rewrite;
 mod swap;
@@ -15,10 +16,9 @@ use serde_json::Value;
 
 pub use check::{ACTIVE, active_reports};
 pub use mark::{Reading, is_mark, reading};
+pub use neutralise::Neutralise;
 pub use place::{Databases, Place, Sync};
-pub use rewrite::{
-    Found, Neutralise, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets,
-};
+pub use rewrite::{Found, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets};
 pub use swap::fingerprint;
 
 use super::World;

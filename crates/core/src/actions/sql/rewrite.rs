@@ -1,10 +1,10 @@
 //! What makes a copy of Superset's production database staging's.
 
-use mysql_async::Value as Sql;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::mark::{self, Stage};
+use super::neutralise::{Neutralise, set_mode};
 use super::{Databases, Sync};
 use crate::engine::Failure;
 use crate::services::sql::{Connection, Error, Secret, quote_identifier};
@@ -31,110 +31,6 @@ impl Principal {
         } else {
             text.contains(&self.from)
         }
-    }
-}
-
-/// Something that must not go on in staging.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Neutralise {
-    /// A column gets one value in every row.
-    Set {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// The value.
-        value: i64,
-    },
-    /// Rows go.
-    Delete {
-        /// The table.
-        table: String,
-        /// The column that tells which.
-        column: String,
-        /// The values of it.
-        values: Vec<String>,
-    },
-}
-
-impl Neutralise {
-    /// Its table and column.
-    pub fn place(&self) -> (&str, &str) {
-        match self {
-            Self::Set { table, column, .. } | Self::Delete { table, column, .. } => (table, column),
-        }
-    }
-
-    /// In words.
-    pub fn summary(&self) -> String {
-        match self {
-            Self::Set {
-                table,
-                column,
-                value,
-            } => format!("{table}.{column} = {value} in every row"),
-            Self::Delete {
-                table,
-                column,
-                values,
-            } => format!("rows of {table} with {column} {} go", values.join(", ")),
-        }
-    }
-
-    /// The rows that it is not yet true of: the condition, with what it is about.
-    fn condition(&self) -> (String, Vec<Sql>) {
-        match self {
-            Self::Set { column, value, .. } => (
-                format!("NOT {} <=> ?", quote_identifier(column)),
-                vec![(*value).into()],
-            ),
-            Self::Delete { column, values, .. } => {
-                let marks = vec!["?"; values.len()].join(", ");
-                let values = values.iter().map(Into::into).collect();
-                (format!("{} IN ({marks})", quote_identifier(column)), values)
-            }
-        }
-    }
-
-    /// How many rows it is not yet true of.
-    pub(super) async fn left(
-        &self,
-        connection: &mut Connection,
-        database: &str,
-    ) -> Result<u64, Error> {
-        let (condition, values) = self.condition();
-        let table = self.place().0;
-        let (count,) = connection
-            .row(
-                &format!("counting in {database}.{table}"),
-                &format!(
-                    "SELECT COUNT(*) FROM {}.{} WHERE {condition}",
-                    quote_identifier(database),
-                    quote_identifier(table)
-                ),
-                values,
-            )
-            .await?;
-        Ok(count)
-    }
-
-    async fn make_true(&self, connection: &mut Connection, database: &str) -> Result<u64, Error> {
-        let (condition, mut values) = self.condition();
-        let (table, column) = self.place();
-        let name = format!("{}.{}", quote_identifier(database), quote_identifier(table));
-        let statement = match self {
-            Self::Set { value, .. } => {
-                values.insert(0, (*value).into());
-                format!(
-                    "UPDATE {name} SET {} = ? WHERE {condition}",
-                    quote_identifier(column)
-                )
-            }
-            Self::Delete { .. } => format!("DELETE FROM {name} WHERE {condition}"),
-        };
-        let what = format!("neutralising {database}.{table}");
-        connection.execute(&what, &statement, values).await
     }
 }
 
@@ -398,6 +294,7 @@ pub(super) async fn apply(
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
     connection.take_time();
+    set_mode(&mut connection).await?;
     let what = format!("rewriting {new}");
     let from = databases.source_key.as_ref();
     let to = databases.target_key.as_ref();
