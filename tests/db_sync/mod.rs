@@ -1,5 +1,6 @@
 //! `db-sync` on the sandbox's servers, judged by the `mariadb` client.
 
+mod connections;
 mod crash;
 mod diff;
 mod follow_ups;
@@ -7,6 +8,7 @@ mod kills;
 mod lock;
 mod look;
 mod memory;
+mod neutralise;
 mod obstacles;
 mod own;
 mod private;

@@ -137,3 +137,56 @@ fn what_is_no_copy_of_ours_is_never_cleared() {
     assert!(ran.stderr.contains("no copy of ours"), "{}", ran.stderr);
     sql("metadata", "SELECT * FROM superset_staging_new.kept");
 }
+
+#[test]
+fn a_profile_that_would_leave_reports_active_is_refused() {
+    let own = Own::new(
+        "reporting",
+        "neutralise = [{ do = \"delete\", table = \"pages\", column = \"title\", values = [\"azywiki\"] }]",
+    );
+    let production = &own.production;
+    sql(
+        "metadata",
+        &format!(
+            "USE {production}; CREATE TABLE report_schedule (id int PRIMARY KEY, active tinyint);
+             INSERT INTO report_schedule VALUES (1, 1), (2, 0), (3, NULL);
+             DELETE FROM links WHERE page = 2"
+        ),
+    );
+    let ran = own.sync().expect(8);
+    assert!(
+        ran.stderr
+            .contains("1 reports of reporting:reporting_production are active"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("add { do = \"set\""), "{}", ran.stderr);
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+
+    // Without an active one it goes, and what comes between the look and the copy is noticed.
+    sql(
+        "metadata",
+        &format!("UPDATE {production}.report_schedule SET active = 0"),
+    );
+    let plan = scratch("reporting.json");
+    let plan = plan.to_str().unwrap();
+    own.db_sync([own.name, "--dry-run", "--save-plan", plan])
+        .expect(3);
+    sql(
+        "metadata",
+        &format!("UPDATE {production}.report_schedule SET active = 1 WHERE id = 3"),
+    );
+    let ran = own.db_sync(["--plan", plan, "--yes"]).expect(6);
+    assert!(
+        ran.stderr.contains("1 reports are active"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(own.seen(), OLD);
+    sql(
+        "metadata",
+        &format!("UPDATE {production}.report_schedule SET active = 0"),
+    );
+    own.sync().expect(0);
+    assert_eq!(own.seen(), "Elvis,Memphis");
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::mark::{self, Stage};
+use super::neutralise::set_mode;
 use super::rewrite::look_at_secrets;
 use super::{Databases, Rewriting, Sync};
 use crate::engine::Failure;
@@ -10,6 +11,29 @@ use crate::services::sql::{Connection, Error, ForeignKey, quote_identifier};
 
 /// How many faults are named.
 const NAMED: usize = 20;
+
+/// The table and the column that say which reports send mail. Source: Superset 6.1.0,
+/// `superset/reports/models.py`.
+pub const ACTIVE: (&str, &str) = ("report_schedule", "active");
+
+/// How many reports of a database are active; none where it has no such table.
+pub async fn active_reports(connection: &mut Connection, database: &str) -> Result<u64, Error> {
+    let (table, column) = ACTIVE;
+    if !connection.has_column(database, table, column).await? {
+        return Ok(0);
+    }
+    let (count,) = connection
+        .row(
+            &format!("active reports in {database}"),
+            &format!(
+                "SELECT COUNT(*) FROM {}.{table} WHERE {column}",
+                quote_identifier(database)
+            ),
+            (),
+        )
+        .await?;
+    Ok(count)
+}
 
 pub(super) async fn apply(
     databases: &Databases,
@@ -20,6 +44,7 @@ pub(super) async fn apply(
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
     connection.take_time();
+    set_mode(&mut connection).await?;
     let key = databases.target_key.as_ref();
     let secrets = look_at_secrets(&mut connection, &new.database, rewriting, key).await?;
     let mut faults = secrets.bad.clone();
@@ -30,11 +55,18 @@ pub(super) async fn apply(
     {
         faults.push(format!("{}: still {}", found.place, found.old));
     }
+    let unreached = secrets.unreached.iter();
+    faults.extend(unreached.map(|found| format!("{found} of production's")));
     for one in &rewriting.neutralise {
         let left = one.left(&mut connection, &new.database).await?;
         if left > 0 {
             faults.push(format!("not so in {left} rows: {}", one.summary()));
         }
+    }
+    // Whatever the profile says of them.
+    let reports = active_reports(&mut connection, &new.database).await?;
+    if reports > 0 {
+        faults.push(format!("{reports} reports are active"));
     }
     for table in schema_only {
         if holds_rows(&mut connection, &new.database, table).await? {

@@ -6,6 +6,7 @@ mod check;
 mod copy;
 mod follow_up;
 mod mark;
+mod neutralise;
 mod place;
 mod rewrite;
 mod swap;
@@ -13,11 +14,11 @@ mod swap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use check::{ACTIVE, active_reports};
 pub use mark::{Reading, reading};
+pub use neutralise::Neutralise;
 pub use place::{Databases, Place, Sync};
-pub use rewrite::{
-    Found, Neutralise, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets,
-};
+pub use rewrite::{Found, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets};
 pub use swap::fingerprint;
 
 use super::World;

@@ -1,16 +1,16 @@
 //! What makes a copy of Superset's production database staging's.
 
-use mysql_async::Value as Sql;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::mark::{self, Stage};
+use super::neutralise::{Neutralise, set_mode};
 use super::{Databases, Sync};
 use crate::engine::Failure;
 use crate::services::sql::{Connection, Error, Secret, quote_identifier};
 use crate::services::superset::{
-    ENCRYPTED, ENCRYPTED_JSON, ENCRYPTED_PRINCIPAL, EXTRA_PRINCIPAL, SecretError, SecretKey,
-    may_hold_principal, replace_string, string_at,
+    ENCRYPTED, ENCRYPTED_JSON, ENCRYPTED_PRINCIPAL, EXTRA_PRINCIPAL, JsonError, SecretError,
+    SecretKey, may_hold_principal, plain_uri, replace_string, string_at, strings,
 };
 
 /// A principal of production and staging's instead.
@@ -23,107 +23,14 @@ pub struct Principal {
     pub to: String,
 }
 
-/// Something that must not go on in staging.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Neutralise {
-    /// A column gets one value in every row.
-    Set {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// The value.
-        value: i64,
-    },
-    /// Rows go.
-    Delete {
-        /// The table.
-        table: String,
-        /// The column that tells which.
-        column: String,
-        /// The values of it.
-        values: Vec<String>,
-    },
-}
-
-impl Neutralise {
-    /// Its table and column.
-    pub fn place(&self) -> (&str, &str) {
-        match self {
-            Self::Set { table, column, .. } | Self::Delete { table, column, .. } => (table, column),
+impl Principal {
+    /// Whether production's stands in the text. Staging's may hold it as a part.
+    fn stands_in(&self, text: &str) -> bool {
+        if self.to.contains(&self.from) {
+            text.replace(&self.to, "").contains(&self.from)
+        } else {
+            text.contains(&self.from)
         }
-    }
-
-    /// In words.
-    pub fn summary(&self) -> String {
-        match self {
-            Self::Set {
-                table,
-                column,
-                value,
-            } => format!("{table}.{column} = {value} in every row"),
-            Self::Delete {
-                table,
-                column,
-                values,
-            } => format!("rows of {table} with {column} {} go", values.join(", ")),
-        }
-    }
-
-    /// The rows that it is not yet true of: the condition, with what it is about.
-    fn condition(&self) -> (String, Vec<Sql>) {
-        match self {
-            Self::Set { column, value, .. } => (
-                format!("NOT {} <=> ?", quote_identifier(column)),
-                vec![(*value).into()],
-            ),
-            Self::Delete { column, values, .. } => {
-                let marks = vec!["?"; values.len()].join(", ");
-                let values = values.iter().map(Into::into).collect();
-                (format!("{} IN ({marks})", quote_identifier(column)), values)
-            }
-        }
-    }
-
-    /// How many rows it is not yet true of.
-    pub(super) async fn left(
-        &self,
-        connection: &mut Connection,
-        database: &str,
-    ) -> Result<u64, Error> {
-        let (condition, values) = self.condition();
-        let table = self.place().0;
-        let (count,) = connection
-            .row(
-                &format!("counting in {database}.{table}"),
-                &format!(
-                    "SELECT COUNT(*) FROM {}.{} WHERE {condition}",
-                    quote_identifier(database),
-                    quote_identifier(table)
-                ),
-                values,
-            )
-            .await?;
-        Ok(count)
-    }
-
-    async fn make_true(&self, connection: &mut Connection, database: &str) -> Result<u64, Error> {
-        let (condition, mut values) = self.condition();
-        let (table, column) = self.place();
-        let name = format!("{}.{}", quote_identifier(database), quote_identifier(table));
-        let statement = match self {
-            Self::Set { value, .. } => {
-                values.insert(0, (*value).into());
-                format!(
-                    "UPDATE {name} SET {} = ? WHERE {condition}",
-                    quote_identifier(column)
-                )
-            }
-            Self::Delete { .. } => format!("DELETE FROM {name} WHERE {condition}"),
-        };
-        let what = format!("neutralising {database}.{table}");
-        connection.execute(&what, &statement, values).await
     }
 }
 
@@ -137,6 +44,16 @@ pub struct Rewriting {
     pub neutralise: Vec<Neutralise>,
     /// The encrypted columns that the database has: table and column.
     pub encrypted: Vec<(String, String)>,
+}
+
+impl Rewriting {
+    /// Those of production's principals that stand in the text.
+    fn standing_in(&self, text: &str) -> impl Iterator<Item = Change> {
+        let rules = self.principals.iter();
+        rules
+            .filter(|rule| rule.stands_in(text))
+            .map(|rule| (rule.from.clone(), None))
+    }
 }
 
 /// A principal that was found.
@@ -159,8 +76,10 @@ pub struct Secrets {
     pub bad: Vec<String>,
     /// The principals.
     pub principals: Vec<Found>,
-    /// How many principals are production's.
+    /// How many of them are production's and become staging's.
     pub productions: usize,
+    /// Where one of production's stands that no rule reaches: place and principal.
+    pub unreached: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,8 +130,8 @@ async fn look(
             let place = format!("{table} {id}, {column}");
             let is_json = (&**table, &**column) == ENCRYPTED_JSON;
             match secret(&stored, is_json, rewriting, key, to) {
-                Ok((value, principal)) => {
-                    secrets.add(&place, principal);
+                Ok((value, principals)) => {
+                    secrets.add(&place, rewriting, principals);
                     updates.extend(value.map(|value| Update {
                         table: table.clone(),
                         column: column.clone(),
@@ -229,60 +148,89 @@ async fn look(
 }
 
 impl Secrets {
-    fn add(&mut self, place: &str, found: Option<(String, Option<String>)>) {
-        let Some((old, new)) = found else { return };
-        self.productions += usize::from(new.is_some());
-        self.principals.push(Found {
-            place: place.to_owned(),
-            old,
-            new,
-        });
+    fn add(&mut self, place: &str, rewriting: &Rewriting, found: Changes) {
+        for (path, (old, new)) in found {
+            let place = match &*path {
+                "" => place.to_owned(),
+                path => format!("{place} {path}"),
+            };
+            match &new {
+                Some(_) => self.productions += 1,
+                None if rewriting.principals.iter().any(|rule| rule.from == old) => {
+                    self.unreached.push(format!("{place}: {old}"));
+                }
+                None => {}
+            }
+            self.principals.push(Found { place, old, new });
+        }
     }
 }
 
 /// A principal, and what it becomes.
 type Change = (String, Option<String>);
 
-/// The new stored form of an encrypted value, and the principal in it.
+/// Principals with their paths in a JSON text; no path where one is not that of a rule, or
+/// there is no JSON.
+type Changes = Vec<(String, Change)>;
+
+/// The new stored form of an encrypted value, and the principals in it.
 fn secret(
     stored: &[u8],
     is_json: bool,
     rewriting: &Rewriting,
     key: Option<&SecretKey>,
     to: Option<&SecretKey>,
-) -> Result<(Option<String>, Option<Change>), String> {
+) -> Result<(Option<String>, Changes), String> {
     let key = key.ok_or("no key is configured")?;
     let said = |error: SecretError| error.to_string();
     let (layout, text) = key.open(stored).map_err(said)?;
-    if is_json {
-        let (changed, principal) = principal_in(text.reveal(), &ENCRYPTED_PRINCIPAL, rewriting)
-            .map_err(|error| error.to_string())?;
-        if let (Some(changed), Some(to)) = (changed, to) {
-            let value = to.seal(layout, &Secret::new(changed)).map_err(said)?;
-            return Ok((Some(value), principal));
-        }
-        let value = to.map(|to| key.reseal(stored, to)).transpose();
-        return Ok((value.map_err(said)?, principal));
-    }
-    let value = to.map(|to| key.reseal(stored, to)).transpose();
-    Ok((value.map_err(said)?, None))
+    let (changed, principals) = if is_json {
+        principals_in(text.reveal(), &ENCRYPTED_PRINCIPAL, rewriting)
+            .map_err(|error| error.to_string())?
+    } else {
+        let found = rewriting.standing_in(text.reveal());
+        (None, found.map(|change| (String::new(), change)).collect())
+    };
+    let value = match (changed, to) {
+        (_, None) => None,
+        (Some(changed), Some(to)) => Some(to.seal(layout, &Secret::new(changed))),
+        (None, Some(to)) => Some(key.reseal(stored, to)),
+    };
+    Ok((value.transpose().map_err(said)?, principals))
 }
 
-/// The text with its principal replaced, if there is a rule for it, and the principal.
-fn principal_in(
+/// The text with the principal at `path` replaced, if there is a rule for it; that principal,
+/// and every place where one of production's stands besides.
+fn principals_in(
     text: &str,
     path: &[&str],
     rewriting: &Rewriting,
-) -> Result<(Option<String>, Option<Change>), crate::services::superset::JsonError> {
-    let Some((_, old)) = string_at(text, path)? else {
-        return Ok((None, None));
-    };
-    let rule = rewriting.principals.iter().find(|rule| rule.from == old);
-    let Some(rule) = rule else {
-        return Ok((None, Some((old, None))));
-    };
-    let changed = replace_string(text, path, &rule.from, &rule.to)?;
-    Ok((changed, Some((old, Some(rule.to.clone())))))
+) -> Result<(Option<String>, Changes), JsonError> {
+    let (mut changed, mut found) = (None, Vec::new());
+    let known = string_at(text, path)?.map(|(_, old)| old);
+    if let Some(old) = &known {
+        let rule = rewriting.principals.iter().find(|rule| rule.from == *old);
+        if let Some(rule) = rule {
+            changed = replace_string(text, path, &rule.from, &rule.to)?;
+            found.push((String::new(), (old.clone(), Some(rule.to.clone()))));
+        } else if rewriting.standing_in(old).next().is_none() {
+            found.push((String::new(), (old.clone(), None)));
+        }
+    }
+    let rewritten = changed.is_some().then(|| path.join("."));
+    for (at, string) in strings(text)? {
+        if Some(&at) == rewritten.as_ref() && Some(&string) == known.as_ref() {
+            continue;
+        }
+        let standing = rewriting.standing_in(&string);
+        found.extend(standing.map(|change| (at.clone(), change)));
+    }
+    if found.is_empty() {
+        // The first of two keys of one name, which nobody reads.
+        let standing = rewriting.standing_in(text);
+        found.extend(standing.map(|change| (String::new(), change)));
+    }
+    Ok((changed, found))
 }
 
 /// What stands unencrypted in `dbs`.
@@ -308,19 +256,22 @@ async fn extras(
         .await?;
     for (id, name, extra, uri) in rows {
         let place = format!("dbs {id} ({name})");
-        if may_hold_principal(&uri) {
-            secrets.principals.push(Found {
-                place: format!("{place}, sqlalchemy_uri"),
-                old: "a principal in a URI".to_owned(),
-                new: None,
-            });
+        let uri = plain_uri(&uri);
+        let mut standing: Changes = rewriting
+            .standing_in(&uri)
+            .map(|change| (String::new(), change))
+            .collect();
+        if standing.is_empty() && may_hold_principal(&uri) {
+            let unknown = ("a principal in a URI".to_owned(), None);
+            standing.push((String::new(), unknown));
         }
+        secrets.add(&format!("{place}, sqlalchemy_uri"), rewriting, standing);
         let Some(extra) = extra.filter(|extra| !extra.trim().is_empty()) else {
             continue;
         };
-        match principal_in(&extra, &EXTRA_PRINCIPAL, rewriting) {
-            Ok((changed, principal)) => {
-                secrets.add(&format!("{place}, extra"), principal);
+        match principals_in(&extra, &EXTRA_PRINCIPAL, rewriting) {
+            Ok((changed, principals)) => {
+                secrets.add(&format!("{place}, extra"), rewriting, principals);
                 updates.extend(changed.map(|value| Update {
                     table: "dbs".to_owned(),
                     column: "extra".to_owned(),
@@ -343,6 +294,7 @@ pub(super) async fn apply(
     let new = sync.target.new();
     let mut connection = databases.connect(&new).await?;
     connection.take_time();
+    set_mode(&mut connection).await?;
     let what = format!("rewriting {new}");
     let from = databases.source_key.as_ref();
     let to = databases.target_key.as_ref();
@@ -398,4 +350,59 @@ pub async fn encrypted_columns(
         }
     }
     Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewriting(from: &str, to: &str) -> Rewriting {
+        Rewriting {
+            principals: vec![Principal {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            }],
+            ..Rewriting::default()
+        }
+    }
+
+    /// Path and principal of what stays.
+    fn staying(text: &str, rewriting: &Rewriting) -> Vec<String> {
+        let (_, found) = principals_in(text, &ENCRYPTED_PRINCIPAL, rewriting).unwrap();
+        let found = found.into_iter().filter(|(_, (_, new))| new.is_none());
+        found.map(|(path, (old, _))| path + ":" + &old).collect()
+    }
+
+    #[test]
+    fn productions_principal_is_found_wherever_it_stands() {
+        let rules = rewriting("superset/a@X", "superset/b@X");
+        for (text, stays) in [
+            (r#"{"auth_params": {"principal": "superset/a@X"}}"#, ""),
+            (
+                r#"{"auth_params": {"principal": "superset/b@X"}}"#,
+                ":superset/b@X",
+            ),
+            (
+                r#"{"auth_params": {"principal": " superset/a@X"}}"#,
+                "auth_params.principal:superset/a@X",
+            ),
+            (
+                r#"{"auth_params": {"principal": "superset/a@X", "other": ["superset\/a@X"]}}"#,
+                "auth_params.other.0:superset/a@X",
+            ),
+            (r#"{"superset/a@X": 1}"#, "superset/a@X:superset/a@X"),
+            (r#"{"p": "superset/a@X", "p": 1}"#, ":superset/a@X"),
+        ] {
+            assert_eq!(staying(text, &rules).join(" "), stays, "{text}");
+        }
+    }
+
+    #[test]
+    fn stagings_principal_may_hold_productions() {
+        let rules = rewriting("superset/a@X", "superset/a@X.TEST");
+        let text = r#"{"principal": "superset/a@X.TEST"}"#;
+        assert_eq!(staying(text, &rules), Vec::<String>::new());
+        let text = r#"{"principal": "superset/a@X.TEST, superset/a@X"}"#;
+        assert_eq!(staying(text, &rules), ["principal:superset/a@X"]);
+    }
 }

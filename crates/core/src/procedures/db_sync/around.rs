@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::actions::sql::Place;
+use crate::actions::sql::{Place, active_reports};
 use crate::services::sql::{Connection, Endpoint, Error, quote_identifier};
 
 use super::inventory::{Disk, Host, Transaction, Usage};
@@ -78,7 +78,7 @@ pub(super) async fn pointing(
 }
 
 /// Who uses the Superset of that database. Source: Superset 6.1.0, `superset/models/core.py`
-/// (`Log`, its times in UTC) and `superset/reports/models.py`.
+/// (`Log`, its times in UTC).
 pub(super) async fn usage(connection: &mut Connection, place: &Place) -> Result<Usage, Error> {
     let database = &place.database;
     let mut usage = Usage::default();
@@ -96,18 +96,7 @@ pub(super) async fn usage(connection: &mut Connection, place: &Place) -> Result<
             )
             .await?;
     }
-    if has_columns(connection, database, "report_schedule", &["active"]).await? {
-        (usage.reports,) = connection
-            .row(
-                &format!("active reports in {place}"),
-                &format!(
-                    "SELECT COUNT(*) FROM {}.report_schedule WHERE active",
-                    quote_identifier(database)
-                ),
-                (),
-            )
-            .await?;
-    }
+    usage.reports = active_reports(connection, database).await?;
     Ok(usage)
 }
 

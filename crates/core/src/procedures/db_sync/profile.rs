@@ -126,6 +126,10 @@ mod tests {
         assert_eq!(profile.neutralise[0].summary(), "t.c = 1 in every row");
         assert_eq!(profile.follow_ups.len(), 1);
         assert_eq!(profile.follow_up_deadline.as_secs(), 90);
+        let empty =
+            "neutralise = [{ do = \"delete\", table = \"t\", column = \"c\", values = [] }]";
+        let error = toml::from_str::<Profile>(&format!("{PLACES}{empty}")).unwrap_err();
+        assert!(error.to_string().contains("values is empty"), "{error}");
         assert!(toml::from_str::<Profile>(&format!("{PLACES}schemaonly = []")).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::inventory::Side;
 use super::plan::Base;
+use crate::actions::sql::{ACTIVE, Neutralise};
 use crate::engine::render::bytes;
 use crate::procedures::Refusal;
 use crate::services::sql::marker::is_mark;
@@ -112,7 +113,29 @@ impl Base<'_> {
                 "correct the profile: what it names would go on in the target",
             );
         }
+        let reports = found.usage.0.reports;
+        if reports > 0 && !self.silences() {
+            refuse(
+                format!(
+                    "{reports} reports of {} are active, and would send mail from the target",
+                    found.source.place
+                ),
+                "a neutralise of the profile replaces the default list: add { do = \"set\", table = \
+                 \"report_schedule\", column = \"active\", value = 0 } to it",
+            );
+        }
         let secrets = &found.secrets;
+        if !secrets.unreached.is_empty() {
+            refuse(
+                format!(
+                    "production's principal would stay in the target: {}",
+                    secrets.unreached.join("; ")
+                ),
+                "have it stand in the source where a rule reaches it: \
+                 engine_params.connect_args.KerberosPrincipal of extra, or auth_params.principal of \
+                 encrypted_extra; it is not guessed what becomes of it elsewhere",
+            );
+        }
         if secrets.count > 0 && !(found.keys.0 && found.keys.1) {
             refuse(
                 format!("{} secrets, and not both keys", secrets.count),
@@ -132,6 +155,17 @@ impl Base<'_> {
             );
         }
         refusals
+    }
+
+    /// Whether the profile leaves no report active, as far as its words tell.
+    fn silences(&self) -> bool {
+        let empty = self.profile.schema_only.iter().any(|one| one == ACTIVE.0);
+        let mut rules = self
+            .found
+            .neutralise
+            .iter()
+            .filter(|one| one.place() == ACTIVE);
+        empty || rules.any(|one| !matches!(one, Neutralise::Set { value, .. } if *value != 0))
     }
 }
 

@@ -1,6 +1,6 @@
 use super::inventory::{Databases, Disk, Host, Side, Transaction, Usage};
 use super::*;
-use crate::actions::sql::{Found, Place, Secrets};
+use crate::actions::sql::{Found, Neutralise, Place, Secrets};
 use crate::engine::lint::lint;
 use crate::services::sql::Object;
 use crate::services::sql::schema::Obstacle;
@@ -52,6 +52,14 @@ fn usage(users: u64, reports: u64) -> Usage {
     }
 }
 
+fn silenced(value: i64) -> Neutralise {
+    Neutralise::Set {
+        table: "report_schedule".to_owned(),
+        column: "active".to_owned(),
+        value,
+    }
+}
+
 fn healthy() -> Databases {
     let objects = || {
         vec![
@@ -100,7 +108,7 @@ fn healthy() -> Databases {
         },
         encrypted: vec![("dbs".to_owned(), "password".to_owned())],
         unreadable: 0,
-        neutralise: Vec::new(),
+        neutralise: vec![silenced(0)],
         keys: (true, true),
         differences: Vec::new(),
     }
@@ -303,7 +311,7 @@ fn every_rule_refuses_by_itself() {
         name: name(),
         table: "dbs".to_owned(),
     };
-    let cases: [(&str, Change); 14] = [
+    let cases: [(&str, Change); 17] = [
         (
             "looks like production: 2 users in the last week, and 1 in",
             Box::new(|f| f.usage = (usage(1, 0), usage(2, 0))),
@@ -345,6 +353,21 @@ fn every_rule_refuses_by_itself() {
         (
             "neutralise: key_value has no column resource in metadata:superset_production",
             Box::new(|f| f.source.objects.push(object("key_value", "BASE TABLE"))),
+        ),
+        (
+            "5 reports of metadata:superset_production are active",
+            Box::new(|f| f.neutralise.clear()),
+        ),
+        (
+            "would send mail from the target",
+            Box::new(|f| f.neutralise = vec![silenced(1)]),
+        ),
+        (
+            "principal would stay in the target: dbs 2 (trino), sqlalchemy_uri: superset/x@Y",
+            Box::new(|f| {
+                let place = "dbs 2 (trino), sqlalchemy_uri: superset/x@Y";
+                f.secrets.unreached = vec![place.to_owned()];
+            }),
         ),
         ("not both keys", Box::new(|f| f.keys.1 = false)),
         (

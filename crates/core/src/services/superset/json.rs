@@ -2,8 +2,10 @@
 //! the text to its users as they wrote it, key order and indentation included.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::ops::Range;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// A text that is not JSON. The text itself may be a secret: it is not in the message.
@@ -61,9 +63,54 @@ pub fn replace_string(
     ))
 }
 
+/// Every string of a JSON text, keys included, with its path: `engine_params.args.0`; of a
+/// key, the path of its value.
+pub fn strings(text: &str) -> Result<Vec<(String, String)>, JsonError> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), serde_json::from_str::<Value>(text)?)];
+    while let Some((path, value)) = open.pop() {
+        let below = |key: &dyn Display| match &*path {
+            "" => key.to_string(),
+            above => format!("{above}.{key}"),
+        };
+        match value {
+            Value::String(string) => found.push((path, string)),
+            Value::Array(all) => {
+                let all = all.into_iter().enumerate();
+                open.extend(all.map(|(at, value)| (below(&at), value)));
+            }
+            Value::Object(object) => open.extend(object.into_iter().map(|(key, value)| {
+                let path = below(&key);
+                found.push((path.clone(), key));
+                (path, value)
+            })),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_string_is_found_with_its_path() {
+        let text = r#"{"a": {"b": [1, "x", {"c": "y\/z"}]}, "d": null}"#;
+        let mut found = strings(text).unwrap();
+        found.sort();
+        let found: Vec<(&str, &str)> = found.iter().map(|(at, of)| (&**at, &**of)).collect();
+        let expected = [
+            ("a", "a"),
+            ("a.b", "b"),
+            ("a.b.1", "x"),
+            ("a.b.2.c", "c"),
+            ("a.b.2.c", "y/z"),
+            ("d", "d"),
+        ];
+        assert_eq!(found, expected);
+        assert!(strings("{\"hunter2").is_err());
+    }
 
     const PATH: [&str; 2] = ["a", "p"];
 
