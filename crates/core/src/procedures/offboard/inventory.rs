@@ -192,6 +192,17 @@ pub struct Inside {
     pub paths: Vec<String>,
 }
 
+/// Somebody else's database whose folder lies in a user's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseInside {
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: String,
+    /// Its folder, as a path.
+    pub path: String,
+}
+
 /// Data of the user's tables that lies elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Elsewhere {
@@ -229,6 +240,8 @@ pub struct HiveFindings {
     pub tables: Vec<TableFound>,
     /// Tables outside the user's databases whose files are inside the user's places.
     pub inside: Vec<Inside>,
+    /// Databases of others whose folders are in the home, or in data elsewhere that is included.
+    pub databases_inside: Vec<DatabaseInside>,
     /// Data of tables in the user's databases that is outside the user's places.
     pub elsewhere: Vec<Elsewhere>,
     /// Views outside the user's databases that name one of them.

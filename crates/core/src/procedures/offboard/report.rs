@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::inventory::{Account, Inventory, TableKind};
+use super::inventory::{Account, DatabaseInside, Inventory, TableKind};
 use crate::actions::hdfs::Tree;
 use crate::actions::host::places::{Kind, Places};
 use crate::engine::render::{Document, Table, bytes};
@@ -224,6 +224,10 @@ fn hive(found: &Inventory, rows: &mut Rows) {
         let path = moving.table.location.as_deref().unwrap_or_default();
         rows.others
             .push(row("hive", &what, path, &moving.table.was.owner));
+    }
+    for DatabaseInside { name, owner, path } in &hive.databases_inside {
+        let what = format!("database {name} has its folder here");
+        rows.others.push(row("hive", &what, path, owner));
     }
     for inside in &hive.inside {
         for path in &inside.paths {

@@ -125,6 +125,7 @@ fn everything() -> Inventory {
             }],
             tables: vec![table("shared", "e", "elvis", "/wmf/data/shared/e")],
             inside: Vec::new(),
+            databases_inside: Vec::new(),
             elsewhere: vec![Elsewhere {
                 table: "elvis.far".into(),
                 location: "hdfs://nn/wmf/data/far".into(),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::inventory::{
-    DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
+    DatabaseFound, DatabaseInside, Elsewhere, Found, HdfsFindings, HiveFindings, Inside,
+    TableFound, TableKind,
 };
 use super::super::moving::TableMove;
 use super::super::policy::Policy;
@@ -107,6 +108,20 @@ impl Hive<'_> {
         let places: Vec<String> = home
             .into_iter()
             .chain(included.map(|tree| tree.path.clone()))
+            .collect();
+        // What lies in the folder of a database of the user, that one tells: it is shared.
+        let inside = others.iter().filter_map(|database| {
+            let path = path_of(&database.location)?;
+            let inside = places.iter().any(|place| lies_in(path, place));
+            inside.then(|| DatabaseInside {
+                name: database.name.clone(),
+                owner: database.owner.clone(),
+                path: path.to_owned(),
+            })
+        });
+        found.databases_inside = inside.collect();
+        let places: Vec<String> = places
+            .into_iter()
             .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
         found.moving = moving::look(self, &mut found.databases, &own, all, &places).await?;

@@ -4,7 +4,7 @@ use super::delete;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
 use crate::procedures::offboard::inventory::{
-    Account, Archive, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
+    Account, Archive, DatabaseFound, DatabaseInside, HdfsFindings, Inside, Inventory, TableKind,
 };
 use crate::procedures::offboard::policy::Policy;
 use crate::procedures::offboard::scope::Place;
@@ -185,6 +185,12 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
     if let Some(hive) = &found.hive {
         for database in &hive.databases {
             database_refusals(&guard, user.as_str(), database, &mut refuse);
+        }
+        for DatabaseInside { name, owner, path } in &hive.databases_inside {
+            refuse(
+                format!("database {name} of {owner} has its folder inside: {path}"),
+                "let its owner move it",
+            );
         }
         let begun = found.hdfs.as_ref().and_then(HdfsFindings::begun);
         for Inside { table, paths } in &hive.inside {
