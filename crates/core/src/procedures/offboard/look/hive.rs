@@ -52,7 +52,7 @@ impl Hive<'_> {
         let all = self.shared.databases(self.metastore).await?;
         let own: Vec<&Database> = all
             .iter()
-            .filter(|one| one.owner == self.user.as_str())
+            .filter(|one| one.is_of(self.user.as_str()))
             .collect();
         // Whoever has no database may have nothing at all, and then nobody asks where others'
         // tables lie.
@@ -92,7 +92,7 @@ impl Hive<'_> {
         let all = self.shared.databases(self.metastore).await?;
         let user = self.user.as_str();
         let (own, others): (Vec<&Database>, Vec<&Database>) =
-            all.iter().partition(|database| database.owner == user);
+            all.iter().partition(|database| database.is_of(user));
         let home = match hdfs {
             Some(hdfs) => hdfs.home.as_ref().map(|home| home.tree.path.clone()),
             // Where it would be: it was not asked for.
