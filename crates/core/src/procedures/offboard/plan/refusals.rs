@@ -12,6 +12,10 @@ use crate::procedures::offboard::steps::CLUSTER;
 use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
+/// Who makes databases' folders for others: the metastore, or Hive, as itself, and HDFS's own
+/// account.
+const MAKERS: [&str; 2] = ["hive", "hdfs"];
+
 /// Every safety rule that forbids it.
 pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) -> Vec<Refusal> {
     let user = &found.user;
@@ -260,10 +264,10 @@ fn database_refusals(
             "give it a folder of its own first",
         );
     }
-    // The metastore, or Hive, may have made the folder as itself.
+    // Whatever else is a system account may have data of its own.
     if let Some(data) = database.data.as_ref().map(|data| &data.tree)
         && data.owner != user
-        && !guard.is_system(&data.owner)
+        && !MAKERS.contains(&data.owner.as_str())
     {
         let (path, owner) = (&data.path, &data.owner);
         refuse(
