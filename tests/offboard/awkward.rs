@@ -298,3 +298,34 @@ fn a_name_that_arrives_as_no_utf8_is_a_gap() {
     }
     assert_eq!(world_of(user), before);
 }
+
+#[test]
+fn a_home_in_hdfs_that_is_a_file_is_no_archive() {
+    let user = "elvisflat";
+    let home = format!("/user/{user}");
+    for command in [
+        &["dfs", "-touchz", &home][..],
+        &["dfs", "-chown", user, &home],
+    ] {
+        assert!(sandbox().hdfs(None, command).unwrap().status.success());
+    }
+    let (refused, _) = plan(user, &["--archive"], 8);
+    let told = format!("{home} is a file, not a folder");
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    assert!(in_hdfs(&home));
+    offboard([user, "--delete", "--yes"]).expect(0);
+    assert!(!in_hdfs(&home) && in_hdfs(&format!("/user/hdfs/.Trash/Current{home}")));
+}
+
+#[test]
+fn a_folder_among_a_hosts_archived_homes_is_told_and_stays() {
+    let user = "elvishand";
+    let host = &sandbox().hosts()[0].name;
+    let folder = format!("/var/userarchive/{user}");
+    let made = format!("mkdir -p {folder} && touch {folder}/by-hand && echo made");
+    assert_eq!(on_host(host, &made), "made\n");
+    let looked = offboard([user]).expect(3);
+    assert!(looked.stdout.contains(&folder), "{}", looked.stdout);
+    offboard([user, "--archive", "--yes"]).expect(3);
+    assert_eq!(on_host(host, &format!("ls {folder}")), "by-hand\n");
+}

@@ -75,6 +75,15 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                 ),
             );
         }
+        if let Some(home) = hdfs.home.as_ref().filter(|home| home.tree.folders == 0)
+            && !deletes
+        {
+            let path = &home.tree.path;
+            refuse(
+                format!("{path} is a file, not a folder: no archive can be made of it"),
+                "move it away by hand, into the archives' folder for example, or --delete",
+            );
+        }
         for path in &hdfs.snapshottable {
             refuse(
                 format!("{path} has snapshots allowed: it cannot be moved away with them"),

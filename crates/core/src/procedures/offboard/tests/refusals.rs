@@ -14,7 +14,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 17] = [
+    let rules: [(&str, Break<'_>); 18] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -32,6 +32,10 @@ fn refusals() {
         ("no HDFS to archive to", &|f| f.hdfs = None),
         ("there is no folder", &|f| {
             f.hdfs.as_mut().unwrap().archive_folder = false;
+        }),
+        ("/user/elvis is a file, not a folder", &|f| {
+            let home = f.hdfs.as_mut().unwrap().home.as_mut().unwrap();
+            (home.tree.files, home.tree.folders) = (1, 0);
         }),
         ("has snapshots allowed", &|f| {
             f.hdfs
