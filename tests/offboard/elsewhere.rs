@@ -168,3 +168,45 @@ fn included_data_is_deleted_and_others_is_not_taken() {
         plan(user, &["--archive", "--include", path], 8);
     }
 }
+
+#[test]
+fn another_users_database_with_its_folder_in_the_home_is_in_the_way() {
+    let user = "elvisholds";
+    seed(user);
+    let database = format!("in_{user}");
+    let folder = format!("/user/{user}/of-azy");
+    sql(&format!(
+        "INSERT INTO DBS (DB_ID, DB_LOCATION_URI, NAME, OWNER_NAME, OWNER_TYPE, CTLG_NAME) \
+         SELECT MAX(DB_ID) + 1000000, 'hdfs://nn{folder}', '{database}', 'azy', 'USER', 'hive' \
+         FROM DBS"
+    ));
+    let before = world_of(user);
+    let archive = ["--archive", "--relocate"];
+    let delete = ["--delete", "--skip-trash", "--task", "T123456"];
+    for flags in [&archive[..], &delete] {
+        let (refused, _) = plan(user, flags, 8);
+        let told = format!("database {database} of azy has its folder inside: {folder}");
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    }
+    assert_eq!(world_of(user), before);
+    sql(&format!("DELETE FROM DBS WHERE NAME = '{database}'"));
+    plan(user, &archive, 3);
+}
+
+#[test]
+fn a_database_of_a_role_of_that_name_is_not_the_users() {
+    let user = "elvisrole";
+    seed(user);
+    sql(&format!(
+        "UPDATE DBS SET OWNER_TYPE = 'ROLE' WHERE NAME = '{user}'"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let told = planned.stdout;
+    assert!(
+        told.contains(&format!("table {user}.events in another's database")),
+        "{told}"
+    );
+    for step in ["move-database-", "drop-"] {
+        assert!(!told.contains(&format!("{step}{user}")), "{told}");
+    }
+}
