@@ -314,6 +314,10 @@ fn host_rows(places: &Places, rows: &mut Rows) {
         .owner()
         .map(|uid| uid.to_string())
         .unwrap_or_default();
+    for path in &places.by_hand {
+        let what = "folder among archived homes: for hands only";
+        rows.left.push(row("", what, path, ""));
+    }
     for (path, _) in &places.tombs {
         rows.left
             .push(row("", "home whose removal was cut short", path, &owner));
