@@ -319,7 +319,7 @@ fn a_home_in_hdfs_that_is_a_file_is_no_archive() {
 
 #[test]
 fn a_folder_among_a_hosts_archived_homes_is_told_and_stays() {
-    let user = "elvishand";
+    let user = "elvisshelf";
     let host = &sandbox().hosts()[0].name;
     let folder = format!("/var/userarchive/{user}");
     let made = format!("mkdir -p {folder} && touch {folder}/by-hand && echo made");
