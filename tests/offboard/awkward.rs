@@ -329,3 +329,35 @@ fn a_folder_among_a_hosts_archived_homes_is_told_and_stays() {
     offboard([user, "--archive", "--yes"]).expect(3);
     assert_eq!(on_host(host, &format!("ls {folder}")), "by-hand\n");
 }
+
+#[test]
+fn a_home_whose_own_quota_the_archive_would_break_is_refused_with_the_way_out() {
+    let user = "elvislimit";
+    seed(user);
+    let home = format!("/user/{user}");
+    let quota = |command: &[&str]| {
+        let set = sandbox().hdfs(None, &[&["dfsadmin"], command].concat());
+        assert!(set.unwrap().status.success());
+    };
+    let counted = sandbox().hdfs(None, &["dfs", "-count", &home]).unwrap();
+    let counted = String::from_utf8(counted.stdout).unwrap();
+    let names = counted.split_whitespace().take(2);
+    let names: u64 = names.map(|count| count.parse::<u64>().unwrap()).sum();
+    quota(&["-setQuota", &names.to_string(), &home]);
+    let before = world_of(user);
+    let (refused, _) = plan(user, &LEAVES, 8);
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("{home} has a quota of {names} names")),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+    let hint = refused.stderr.split("dfsadmin ").nth(1).unwrap();
+    let hint: Vec<&str> = hint.split_whitespace().take(3).collect();
+    assert_eq!((hint[0], hint[2]), ("-setQuota", home.as_str()));
+    quota(&hint);
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+}

@@ -85,7 +85,7 @@ pub struct HdfsFindings {
     pub included: Vec<(String, Option<Found>)>,
     /// What the cluster's files and its trash are like; only when something is to be done.
     pub defaults: Option<Defaults>,
-    /// The quotas of folders that an archive goes to.
+    /// The quotas of folders that an archive goes to, and of the home that becomes one.
     pub quotas: Vec<Quota>,
     /// What trees weigh that may go there, by path; only where there are quotas.
     pub weights: BTreeMap<String, Weight>,
