@@ -210,3 +210,39 @@ fn a_database_of_a_role_of_that_name_is_not_the_users() {
         assert!(!told.contains(&format!("{step}{user}")), "{told}");
     }
 }
+
+#[test]
+fn what_stays_elsewhere_is_named() {
+    let user = "elvisleaves";
+    seed(user);
+    let far = format!("/wmf/data/research/{user}");
+    // A folder of the database that is neither the warehouse's nor the home's.
+    sql(&format!(
+        "UPDATE DBS SET DB_LOCATION_URI = 'hdfs://nn{far}' WHERE NAME = '{user}'"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let told = format!("kept where it is: hdfs://nn{far} of the database {user}");
+    assert!(planned.stdout.contains(&told), "{}", planned.stdout);
+    // A table of the user in azy's database, and one of its partitions outside its folder.
+    let table = format!("referrers_of_{user}");
+    let inside = format!("/user/{user}/exports/referrers/year=2025/month=1");
+    sql(&format!(
+        "UPDATE TBLS SET OWNER = '{user}' WHERE TBL_NAME = '{table}'"
+    ));
+    sql(&format!(
+        "UPDATE SDS SET LOCATION = REPLACE(LOCATION, '{inside}', '{far}/january')"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let partition = format!("azy.{table} partition year=2025/month=1");
+    let kept = planned
+        .stdout
+        .lines()
+        .find(|line| line.contains("kept where") && line.contains(&partition));
+    let at = format!("{far}/january");
+    assert!(
+        kept.is_some_and(|line| line.contains(&at))
+            && !planned.stdout.contains("month=2 elsewhere"),
+        "{}",
+        planned.stdout
+    );
+}

@@ -206,9 +206,9 @@ pub struct DatabaseInside {
 /// Data of the user's tables that lies elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Elsewhere {
-    /// The table.
+    /// The table, or the database whose folder it is.
     pub table: String,
-    /// The table's location or a partition's, as the metastore has it.
+    /// The table's location, a partition's or the database's, as the metastore has it.
     pub location: String,
     /// Its size, where it is in this HDFS and was measured.
     pub data: Option<Tree>,
@@ -242,7 +242,8 @@ pub struct HiveFindings {
     pub inside: Vec<Inside>,
     /// Databases of others whose folders are in the home, or in data elsewhere that is included.
     pub databases_inside: Vec<DatabaseInside>,
-    /// Data of tables in the user's databases that is outside the user's places.
+    /// Data of tables in the user's databases that is outside the user's places, and of partitions
+    /// of the user's other tables that is outside their folders too.
     pub elsewhere: Vec<Elsewhere>,
     /// Views outside the user's databases that name one of them.
     pub views: Vec<String>,

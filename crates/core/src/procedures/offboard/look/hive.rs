@@ -132,6 +132,7 @@ impl Hive<'_> {
         let own_places = [&places[..], &[moved]].concat();
         for (database, partitioned) in found.databases.iter().zip(&partitioned) {
             let (outside, count) = self.elsewhere(database, partitioned, &own_places).await?;
+            elsewhere.extend(self.folder_elsewhere(database, &own_places).await?);
             elsewhere.extend(outside);
             partitions.push(count);
         }
@@ -141,7 +142,15 @@ impl Hive<'_> {
             .collect();
         if let Some(tables) = self.shared.owned(self.metastore).await?.get(user) {
             for table in tables {
-                found.tables.push(self.table(table).await?);
+                let given = self.table(table).await?;
+                if !table.partition_keys.is_empty() {
+                    // The files in its folder go to whoever gets the table.
+                    let with_table = [&own_places[..], given.path.as_slice()].concat();
+                    let keys = [(table.name.clone(), table.partition_keys.clone())].into();
+                    let (outside, _) = self.elsewhere_of(&given, &keys, &with_table).await?;
+                    elsewhere.extend(outside);
+                }
+                found.tables.push(given);
             }
         }
         // Tables that an earlier run has pointed to the archive it began.
@@ -256,6 +265,28 @@ impl Hive<'_> {
             location: table.location.clone(),
             data,
         })
+    }
+
+    /// The database's folder, where there is one outside the user's places: whatever it holds, and
+    /// whoever else has something there, it stays.
+    async fn folder_elsewhere(
+        &self,
+        database: &DatabaseFound,
+        places: &[String],
+    ) -> Result<Option<Elsewhere>, Failure> {
+        let location = &database.was.location;
+        let path = path_of(location);
+        let own = |path: &str| places.iter().any(|place| lies_in(path, place));
+        let there = match (self.hdfs, path) {
+            (_, Some(path)) if own(path) => false,
+            (Some(hdfs), Some(path)) => hdfs.stat(path).await?.is_some(),
+            _ => !location.is_empty(),
+        };
+        Ok(there.then(|| Elsewhere {
+            table: format!("the database {}", database.was.name),
+            location: location.clone(),
+            data: None,
+        }))
     }
 
     /// Data of the database's tables outside the user's places: the tables' and, each for
