@@ -1,13 +1,15 @@
 //! What cannot be copied or renamed is refused by name, with a way out, before anything is
 //! written.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::own::{NEW, OLD, Own};
 use super::sql;
-use crate::support::scratch;
+use crate::support::{sandbox, scratch};
 
 /// How each obstacle is put into a database and taken away, what is said of it, and the way
-/// out. `$` is the database, `OTHER` another one.
-const OBSTACLES: [(&str, &str, &str, &str); 8] = [
+/// out. `$` is the database, `OTHER` another one, `FOLDER` one where the server may write.
+const OBSTACLES: [(&str, &str, &str, &str); 9] = [
     (
         "CREATE VIEW $.titles AS SELECT title FROM $.pages",
         "DROP VIEW $.titles",
@@ -56,6 +58,12 @@ const OBSTACLES: [(&str, &str, &str, &str); 8] = [
         "counted names the database $",
         "the default, that names a database",
     ),
+    (
+        "CREATE TABLE $.apart (id int) DATA DIRECTORY='FOLDER'",
+        "DROP TABLE $.apart",
+        "apart has a DATA DIRECTORY",
+        "without DATA DIRECTORY",
+    ),
 ];
 
 #[test]
@@ -66,6 +74,9 @@ fn each_obstacle_is_refused_on_both_sides_with_its_way_out() {
         "metadata",
         &format!("CREATE OR REPLACE DATABASE {other}; CREATE TABLE {other}.o (id int PRIMARY KEY)"),
     );
+    let folder = sandbox().dir().join("apart");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
     // Without these the account does not see triggers, routines and events: the plan says so.
     let blind = own.db_sync([own.name, "--dry-run"]).expect(3);
     for database in [&own.production, &own.staging] {
@@ -81,7 +92,10 @@ fn each_obstacle_is_refused_on_both_sides_with_its_way_out() {
 
     for database in [&own.production, &own.staging] {
         for (make, unmake, what, way_out) in OBSTACLES {
-            let of = |text: &str| text.replace('$', database).replace("OTHER", other);
+            let of = |text: &str| {
+                let text = text.replace('$', database).replace("OTHER", other);
+                text.replace("FOLDER", folder.to_str().unwrap())
+            };
             sql("metadata", &of(make));
             let ran = own.sync().expect(8);
             let said = format!("{}:{database}: {}", own.name, of(what));
@@ -131,6 +145,35 @@ fn what_has_come_since_the_plan_is_a_drift() {
     sql("metadata", &format!("DROP VIEW {view}"));
     own.db_sync(["--plan", &plan, "--yes"]).expect(0);
     assert_eq!(own.seen(), NEW);
+
+    // The only way back is not given up for a cut-over that cannot be.
+    let staging = &own.staging;
+    own.db_sync([own.name, "--save-plan", &plan]).expect(3);
+    let view = format!("CREATE VIEW {staging}.titles AS SELECT title FROM {staging}.pages");
+    sql("metadata", &view);
+    let kept = format!("SELECT title FROM {staging}_previous.pages");
+    for _ in 0..2 {
+        let ran = own.db_sync(["--plan", &plan, "--yes"]).expect(4);
+        let told = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            told.contains("cannot be renamed: titles is a view"),
+            "{told}"
+        );
+        assert_eq!(sql("metadata", &kept).trim(), OLD);
+    }
+    sql("metadata", &format!("DROP VIEW {staging}.titles"));
+    own.db_sync(["--plan", &plan, "--yes"]).expect(0);
+    assert_eq!(sql("metadata", &kept).trim().replace('\n', ","), NEW);
+
+    // A view in what is kept stops what would put it back, before anything is renamed.
+    let view = format!("CREATE VIEW {staging}_previous.titles AS SELECT 1");
+    sql("metadata", &view);
+    let refused = own.db_sync(["restore", own.name, "--yes"]).expect(8);
+    assert!(
+        refused.stderr.contains("titles is a view"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

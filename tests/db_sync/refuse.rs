@@ -99,6 +99,34 @@ fn missing_privileges_are_named_as_statements() {
 }
 
 #[test]
+fn a_profile_whose_target_lies_beside_anothers_is_refused() {
+    let others = "[db-sync.profiles.second]\n\
+                  source = { server = \"beside\", database = \"beside_production\" }\n\
+                  target = { server = \"beside\", database = \"beside_staging_new\" }\n";
+    let own = Own::new("beside", others);
+    for profile in [own.name, "second"] {
+        let ran = own.db_sync([profile, "--yes"]).expect(8);
+        assert!(
+            ran.stderr.contains("are beside each other"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+}
+
+#[test]
+fn more_connections_than_a_server_can_spare_are_refused() {
+    let own = Own::new("greedy", "connections = 17");
+    let ran = own.db_sync([own.name, "--yes"]).expect(8);
+    assert!(ran.stderr.contains("connections is 17"), "{}", ran.stderr);
+    let own = Own::new("locking", "snapshot = \"global-lock\"");
+    let ran = own.db_sync([own.name, "--dry-run"]).expect(8);
+    let grant = "GRANT RELOAD, PROCESS ON *.* TO 'locking'@'localhost';";
+    assert!(ran.stderr.contains(grant), "{}", ran.stderr);
+}
+
+#[test]
 fn what_is_no_copy_of_ours_is_never_cleared() {
     let _one = fresh();
     sql(

@@ -22,6 +22,15 @@ fn with_nothing_kept_there_is_nothing_to_put_back() {
     assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
 }
 
+#[test]
+fn what_is_kept_comes_back_though_somebody_dropped_staging() {
+    let own = Own::new("dropped", "");
+    own.sync().expect(0);
+    sql("metadata", &format!("DROP DATABASE {}", own.staging));
+    own.db_sync(["restore", own.name, "--yes"]).expect(0);
+    assert_eq!(own.seen(), OLD);
+}
+
 /// Saves the plan of a restore; gives its file.
 fn planned(own: &Own, name: &str) -> String {
     let plan = scratch(name).to_str().unwrap().to_owned();

@@ -49,7 +49,15 @@ const PARENTS: &str = "
     CREATE TABLE a_child (id int PRIMARY KEY, parent int, CHECK (id < 1000),
         CONSTRAINT parent FOREIGN KEY (parent) REFERENCES b_parent (id));
     CREATE TABLE log (id int PRIMARY KEY AUTO_INCREMENT, text text);
+    CREATE TABLE odd (day date DEFAULT '0000-00-00', id int) ROW_FORMAT=DYNAMIC;
+    SET sql_mode = 'ALLOW_INVALID_DATES', innodb_strict_mode = 0;
+    ALTER TABLE odd ALTER day SET DEFAULT '2024-02-31', ROW_FORMAT=FIXED;
+    CREATE TABLE _opsweek_sync (id int);
     CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 3;
+    CREATE SEQUENCE rounds START WITH 5 MINVALUE 1 MAXVALUE 7 CYCLE NOCACHE;
+    DO NEXTVAL(rounds); DO NEXTVAL(rounds); DO NEXTVAL(rounds); DO NEXTVAL(rounds);
+    CREATE SEQUENCE begun START WITH 100;
+    ALTER SEQUENCE begun RESTART 10;
     INSERT INTO b_parent VALUES (1, 'elvis', NULL), (2, 'azywiki', 1);
     INSERT INTO a_child VALUES (1, 1), (2, 2), (3, NULL);
     INSERT INTO log (text) VALUES ('one'), ('two');
@@ -78,6 +86,14 @@ async fn a_copy_goes_on_with_numbers_and_keys_and_drops_only_its_own() {
         .parse()
         .unwrap();
     assert_eq!(next, done.marker.sequences["numbers"]);
+    // Also below their first ones.
+    assert_eq!(
+        mariadb.sql("SELECT NEXTVAL(new.rounds), NEXTVAL(new.begun)"),
+        "2\t10\n"
+    );
+    // A mark that production bears, put back from a copy by hand, is none of the copy's.
+    assert!(!done.marker.tables.contains_key("_opsweek_sync"));
+    assert_eq!(mariadb.sql("SHOW TABLES FROM new LIKE '\\_opsweek%'"), "");
     assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (9, 77)"));
     assert!(mariadb.refuses("INSERT INTO new.a_child VALUES (1000, 1)"));
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::mark::{self, Stage};
-use super::swap::fingerprint;
+use super::swap::{fingerprint, staying};
 use super::{Databases, Place, Sync};
 use crate::engine::{Cx, Failure, State};
 use crate::services::sql::copy::{self, Job, Phase, Progress, Watch};
@@ -41,9 +41,14 @@ pub(super) async fn observe(
     let mut connection = databases.connect(&sync.target).await?;
     let done = mark::anywhere(&mut connection, sync, Stage::Copied).await?;
     let found = fingerprint(&mut connection, &sync.target.new()).await?;
+    let staying = staying(&mut connection, &sync.target).await?;
     connection.close().await;
     if done {
         return Ok(State::Done);
+    }
+    if let Some(why) = staying {
+        // The cut-over could not be: so long a work for nothing.
+        return Ok(State::Drifted(why));
     }
     if found.starts_with("names ") {
         return Ok(State::Drifted(format!(

@@ -12,14 +12,6 @@ use crate::engine::{Failure, State};
 use crate::services::sql::marker::{self, Position};
 use crate::services::sql::{Connection, Error, quote_identifier};
 
-/// The table's name.
-pub(super) const MARK: &str = "_opsweek_sync";
-
-/// Whether a table is a mark: this one, or that of the copy itself.
-pub fn is_mark(name: &str) -> bool {
-    name == MARK || name == marker::TABLE
-}
-
 /// What a copy has been through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -42,7 +34,7 @@ fn table(place: &Place) -> String {
     format!(
         "{}.{}",
         quote_identifier(&place.database),
-        quote_identifier(MARK)
+        quote_identifier(marker::STAGES)
     )
 }
 

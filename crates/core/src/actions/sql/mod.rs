@@ -13,7 +13,7 @@ mod swap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use mark::{Reading, is_mark, reading};
+pub use mark::{Reading, reading};
 pub use place::{Databases, Place, Sync};
 pub use rewrite::{
     Found, Neutralise, Principal, Rewriting, Secrets, encrypted_columns, look_at_secrets,

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::mark::{self, Stage, is_mark};
+use super::mark::{self, Stage};
 use super::{Databases, Place, Sync};
 use crate::engine::plan::sha256_hex;
 use crate::engine::{Cx, Failure, State};
 use crate::services::sql::marker::{self, Contents};
+use crate::services::sql::schema::{Obstacle, Schema};
 use crate::services::sql::{Connection, Error, Object, quote_identifier};
 
 /// How long a rename waits for the transactions that use a table: readers that come later
@@ -60,16 +61,32 @@ pub(super) async fn observe_drop(
         Stage::Checked,
     )
     .await?;
+    let staying = staying(&mut connection, &sync.target).await?;
     connection.close().await;
     Ok(if after || now == "empty" {
         State::Done
     } else if now != was {
         State::Drifted(format!("{} is not what it was", sync.target.previous()))
+    } else if let Some(why) = staying {
+        // It keeps the only way back, which is not given up for a cut-over that cannot be.
+        State::Drifted(why)
     } else if ready {
         State::Pending
     } else {
         State::Waiting(sync.proof())
     })
+}
+
+/// What no rename would take along, and what to do about it.
+pub(super) async fn staying(
+    connection: &mut Connection,
+    place: &Place,
+) -> Result<Option<String>, Error> {
+    let schema = Schema::read(connection, &place.database).await?;
+    let mut obstacles = schema.into_iter().flat_map(|schema| schema.obstacles);
+    Ok(obstacles
+        .find(Obstacle::stays)
+        .map(|one| format!("{place} cannot be renamed: {one}: {}", one.way_out())))
 }
 
 pub(super) async fn drop_previous(
@@ -110,8 +127,9 @@ pub(super) async fn clear(connection: &mut Connection, place: &Place) -> Result<
         )
         .await?;
     let objects = connection.objects(&place.database).await?;
-    let (marks, others): (Vec<_>, Vec<_>) =
-        objects.iter().partition(|object| is_mark(&object.name));
+    let (marks, others): (Vec<_>, Vec<_>) = objects
+        .iter()
+        .partition(|object| marker::is_mark(&object.name));
     for object in others.iter().chain(&marks) {
         let kind = match &*object.kind {
             "SEQUENCE" => "SEQUENCE",
@@ -167,6 +185,7 @@ pub(super) async fn observe_cut_over(
     let ready = mark::has(&mut connection, &target.new(), &sync.id, Stage::Checked).await?;
     let now = fingerprint(&mut connection, target).await?;
     let aside = fingerprint(&mut connection, &target.previous()).await?;
+    let staying = staying(&mut connection, target).await?;
     connection.close().await;
     Ok(if done {
         State::Done
@@ -174,6 +193,8 @@ pub(super) async fn observe_cut_over(
         State::Drifted(format!(
             "{target} is not what it was: somebody else replaced it"
         ))
+    } else if let Some(why) = staying {
+        State::Drifted(why)
     } else if !ready {
         State::Waiting(sync.proof())
     } else if aside != "empty" {
@@ -225,6 +246,8 @@ pub(super) async fn back(databases: &Databases, target: &Place, cx: &Cx) -> Resu
     let mut connection = databases.connect(target).await?;
     connection.take_time();
     let (new, previous) = (target.new(), target.previous());
+    // Somebody may have dropped it.
+    make(&mut connection, target).await?;
     make(&mut connection, &new).await?;
     match &*fingerprint(&mut connection, &new).await? {
         "empty" => {}

@@ -6,17 +6,21 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use crate::actions::sql::{
-    self, Place, Rewriting, encrypted_columns, fingerprint, is_mark, look_at_secrets, reading,
+    self, Place, Rewriting, encrypted_columns, fingerprint, look_at_secrets, reading,
 };
 use crate::engine::{Cx, Failure};
-use crate::services::sql::schema::{Column, Schema};
-use crate::services::sql::{Connection, Error, missing, quote_identifier};
+use crate::services::sql::schema::{Column, Schema, next_number};
+use crate::services::sql::snapshot::Mode;
+use crate::services::sql::{Connection, EVERYWHERE, Error, missing, quote_identifier};
 
 use super::inventory::{Databases, Difference, Inventory, Side};
 use super::{Intent, Profile, around};
 
 /// What a copy needs of its source.
 const READ: &[&str] = &["SELECT"];
+/// What a lock of the whole server needs, on all of it, and to see whom it would wait for.
+/// Source: `MariaDB`, "FLUSH", "Information Schema PROCESSLIST Table".
+const LOCK: &[&str] = &["RELOAD", "PROCESS"];
 /// What it needs of staging and of the databases beside it.
 const WRITE: &[&str] = &[
     "SELECT",
@@ -73,7 +77,11 @@ pub(super) async fn discover(
     let (production, schema) = side(&mut source, &profile.source).await?;
     let (staging, theirs) = side(&mut target, &profile.target).await?;
     let new = beside(&mut target, &profile.target.new()).await?;
-    let previous = beside(&mut target, &profile.target.previous()).await?;
+    let mut previous = beside(&mut target, &profile.target.previous()).await?;
+    if intent == Intent::Restore {
+        let kept = Schema::read(&mut target, &previous.place.database).await?;
+        previous.obstacles = kept.map(|kept| kept.obstacles).unwrap_or_default();
+    }
 
     let database = &profile.source.database;
     let encrypted = encrypted_columns(&mut source, database).await?;
@@ -131,6 +139,16 @@ pub(super) async fn discover(
     let differences = match (intent, &schema, &theirs) {
         (Intent::Diff, Some(ours), Some(theirs)) => {
             differences(&mut source, ours, &mut target, theirs, profile).await?
+        }
+        (Intent::Diff, ours, _) => {
+            let place = match ours {
+                None => &profile.source,
+                Some(_) => &profile.target,
+            };
+            return Err(Failure::new(
+                format!("there is no database {place}"),
+                "is its name right in the profile?".to_owned(),
+            ));
         }
         _ => Vec::new(),
     };
@@ -234,15 +252,16 @@ async fn grants(
         statements.extend(missing(&theirs.0, there, &theirs.1));
         statements
     };
+    let mut reads = vec![(from, READ)];
+    if profile.snapshot == Mode::GlobalLock {
+        reads.push((EVERYWHERE, LOCK));
+    }
     let writes = [
         (to, WRITE),
         (&*new.database, WRITE),
         (&*previous.database, WRITE),
     ];
-    Ok((
-        both(&[(from, READ)], &writes),
-        both(&[(from, SEE)], &[(to, SEE)]),
-    ))
+    Ok((both(&reads, &writes), both(&[(from, SEE)], &[(to, SEE)])))
 }
 
 /// A database, and the privileges that are needed on all of it.
@@ -274,7 +293,7 @@ async fn wide(
 ) -> Result<Vec<String>, Failure> {
     let mut asked = Vec::new();
     for table in &schema.tables {
-        let long: Vec<&Column> = table.columns.iter().filter(|one| is_long(one)).collect();
+        let long: Vec<&Column> = table.columns.iter().filter(|one| one.is_long()).collect();
         let all: u64 = long.iter().filter_map(|column| column.octets).sum();
         let measured = all > most || long.iter().any(|column| column.octets.is_none());
         if !measured || profile.schema_only.contains(&table.name) {
@@ -306,18 +325,6 @@ async fn wide(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Whether values may be long: what is stored beside the row, which has 64 KiB itself. Of
-/// spatial ones no length is declared. Source: `MariaDB`, "Data Type Storage Requirements".
-fn is_long(column: &Column) -> bool {
-    let kind = column.kind.as_str();
-    kind.ends_with("blob")
-        || kind.ends_with("text")
-        || kind.ends_with("polygon")
-        || kind.ends_with("linestring")
-        || kind == "multipoint"
-        || kind.starts_with("geometry")
-}
-
 /// How what the target holds differs from what the source holds, each looked at by itself.
 async fn differences(
     source: &mut Connection,
@@ -330,18 +337,18 @@ async fn differences(
     let differing = ours.differing(theirs);
     let names: BTreeSet<&str> = here.keys().chain(there.keys()).copied().collect();
     let mut found = Vec::new();
-    for name in names.into_iter().filter(|name| !is_mark(name)) {
+    for name in names {
         let how = if !there.contains_key(name) {
             Some("only in the source".to_owned())
         } else if !here.contains_key(name) {
             Some("only in the target".to_owned())
         } else if differing.contains(name) {
             Some("defined otherwise".to_owned())
-        } else if ours.table(name).is_none() || profile.schema_only.iter().any(|one| one == name) {
+        } else if profile.schema_only.iter().any(|one| one == name) {
             None
-        } else {
-            let from = source.digest(&ours.database, name).await?;
-            let to = target.digest(&theirs.database, name).await?;
+        } else if let (Some(here), Some(there)) = (ours.table(name), theirs.table(name)) {
+            let from = source.digest(&ours.database, here).await?;
+            let to = target.digest(&theirs.database, there).await?;
             (from != to).then(|| {
                 if from.rows == to.rows {
                     format!("{} rows, not the same", from.rows)
@@ -349,6 +356,10 @@ async fn differences(
                     format!("{} rows, and {} in the target", from.rows, to.rows)
                 }
             })
+        } else {
+            let from = next_number(source, &ours.database, name).await?;
+            let to = next_number(target, &theirs.database, name).await?;
+            (from != to).then(|| format!("goes on with {from}, and {to} in the target"))
         };
         found.extend(how.map(|how| Difference {
             name: name.to_owned(),

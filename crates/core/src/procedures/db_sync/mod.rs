@@ -52,6 +52,9 @@ pub struct DbSync {
     wide: OnceCell<Vec<String>>,
 }
 
+/// How many connections a copy may take at most on either server.
+const MOST_CONNECTIONS: usize = 16;
+
 impl DbSync {
     /// The list of the profiles.
     pub fn list(policy: Policy) -> Self {
@@ -89,6 +92,28 @@ impl DbSync {
                     "what is copied from is never replaced: correct source or target",
                 ));
             }
+            let theirs = [its.target.new(), its.target.previous()];
+            let beside = written[1..].contains(&its.target) || theirs.contains(&profile.target);
+            if beside {
+                return Err(Refusal::new(
+                    format!(
+                        "profile {name}: {} and the target of profile {other}, {}, are beside \
+                         each other",
+                        profile.target, its.target
+                    ),
+                    "a copy is made in NAME_new and what it replaces kept in NAME_previous: give \
+                     one of them another name",
+                ));
+            }
+        }
+        if profile.connections.get() > MOST_CONNECTIONS {
+            return Err(Refusal::new(
+                format!(
+                    "profile {name}: connections is {}, more than {MOST_CONNECTIONS}",
+                    profile.connections
+                ),
+                "each is one that others cannot have on production's server",
+            ));
         }
         if profile.follow_up_deadline.as_secs() < 1 {
             return Err(Refusal::new(

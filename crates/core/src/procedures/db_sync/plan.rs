@@ -6,11 +6,12 @@ use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use super::refusals::in_the_way;
 use crate::actions::Action;
-use crate::actions::sql::{self, Rewriting, Sync, is_mark};
+use crate::actions::sql::{self, Rewriting, Sync};
 use crate::engine::plan::{FORMAT, sha256_hex};
 use crate::engine::render::bytes;
 use crate::engine::{Plan, Risk, Step, Wave};
 use crate::procedures::{Heading, Refusal, Unplanned};
+use crate::services::sql::marker::is_mark;
 
 pub(super) struct Base<'a> {
     pub(super) name: &'a str,
@@ -127,8 +128,10 @@ impl Base<'_> {
     pub(super) fn restore(&self) -> Result<Plan<Action>, Unplanned> {
         let found = self.found;
         let mut refusals = self.never();
-        let staying = found.target.obstacles.iter().filter(|one| one.stays());
-        refusals.extend(in_the_way(&found.target, staying));
+        for side in [&found.target, &found.previous] {
+            let staying = side.obstacles.iter().filter(|one| one.stays());
+            refusals.extend(in_the_way(side, staying));
+        }
         let mut refuse = |what: String, hint: &str| refusals.push(Refusal::new(what, hint));
         if matches!(&*found.previous.fingerprint, "empty" | "half copy") {
             refuse(
@@ -377,8 +380,9 @@ impl Base<'_> {
         }
         if !found.unseeing.is_empty() {
             notes.push(format!(
-                "a trigger in the target would stop the cut-over, with nothing changed; \
-                 triggers, routines and events are not all seen without {}",
+                "a trigger in the target would stop the cut-over, when what {} keeps is dropped \
+                 already; triggers, routines and events are not all seen without {}",
+                found.previous.place,
                 found.unseeing.join(" ")
             ));
         }

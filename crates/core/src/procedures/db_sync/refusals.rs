@@ -2,9 +2,9 @@
 
 use super::inventory::Side;
 use super::plan::Base;
-use crate::actions::sql::is_mark;
 use crate::engine::render::bytes;
 use crate::procedures::Refusal;
+use crate::services::sql::marker::is_mark;
 use crate::services::sql::schema::Obstacle;
 
 impl Base<'_> {

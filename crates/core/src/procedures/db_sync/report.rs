@@ -3,9 +3,10 @@
 use super::Intent;
 use super::inventory::Databases;
 use super::profile::{Policy, Profile};
-use crate::actions::sql::{Reading, is_mark};
+use crate::actions::sql::Reading;
 use crate::engine::render::{Document, Table, bytes};
 use crate::procedures::Report;
+use crate::services::sql::marker::is_mark;
 
 /// The profiles.
 pub(super) fn list(policy: &Policy) -> Report {

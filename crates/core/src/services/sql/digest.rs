@@ -2,24 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Connection, Error, quote_identifier};
-
-/// The columns that are stored and not computed.
-async fn columns(
-    connection: &mut Connection,
-    database: &str,
-    table: &str,
-) -> Result<Vec<String>, Error> {
-    connection
-        .rows(
-            &format!("the columns of {database}.{table}"),
-            "SELECT COLUMN_NAME FROM information_schema.COLUMNS \
-             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND IS_GENERATED = 'NEVER' \
-             ORDER BY ORDINAL_POSITION",
-            (database, table),
-        )
-        .await
-}
+use super::copy::Form;
+use super::schema::{Column, Table, qualified};
+use super::{Connection, Error};
 
 /// What tells the rows of one table from those of another, whatever order they lie in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,26 +16,22 @@ pub struct Digest {
 }
 
 impl Connection {
-    /// The digest of a table as the connection sees it; computed columns are left out.
-    pub async fn digest(&mut self, database: &str, table: &str) -> Result<Digest, Error> {
-        let parts: Vec<String> = columns(self, database, table)
-            .await?
-            .iter()
-            .map(|column| {
-                let column = quote_identifier(column);
-                // Each with its length: no two rows give the same bytes.
-                format!("COALESCE(CONCAT(LENGTH({column}), ':', CAST({column} AS BINARY)), 'N')")
-            })
-            .collect();
+    /// The digest of a table as the connection sees it; computed columns are left out. Makes the
+    /// session's moments those of UTC, so that one of another server compares.
+    pub async fn digest(&mut self, database: &str, table: &Table) -> Result<Digest, Error> {
+        let about = format!("the digest of {database}.{}", table.name);
+        let session = "SET SESSION sql_mode = '', time_zone = '+00:00'";
+        self.execute(&about, session, ()).await?;
+        let stored = table.columns.iter().filter(|column| !column.generated);
+        let parts: Vec<String> = stored.map(part).collect();
         let (rows, sum): (u64, Option<String>) = self
             .row(
-                &format!("the digest of {database}.{table}"),
+                &about,
                 &format!(
-                    "SELECT COUNT(*), CAST(SUM(CAST(CONV(LEFT(MD5(CONCAT({})), 15), 16, 10) \
-                 AS UNSIGNED)) AS CHAR) FROM {}.{}",
+                    "SELECT COUNT(*), CAST(SUM(CAST(CONV(LEFT(MD5(CONCAT('', {})), 15), 16, 10) \
+                     AS UNSIGNED)) AS CHAR) FROM {}",
                     parts.join(", "),
-                    quote_identifier(database),
-                    quote_identifier(table)
+                    qualified(database, &table.name)
                 ),
                 (),
             )
@@ -59,5 +40,18 @@ impl Connection {
             rows,
             sum: sum.unwrap_or_else(|| "0".to_owned()),
         })
+    }
+}
+
+/// What of a value goes into its row's digest, in the form in which it is copied.
+fn part(column: &Column) -> String {
+    let value = Form::of(column).select(&column.name);
+    if column.is_long() {
+        // Together they may be more than a packet, which gives NULL.
+        format!("COALESCE(MD5({value}), 'N')")
+    } else {
+        // Each with its length: no two rows give the same bytes.
+        let value = format!("CAST({value} AS BINARY)");
+        format!("COALESCE(CONCAT(LENGTH({value}), ':', {value}), 'N')")
     }
 }

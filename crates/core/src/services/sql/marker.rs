@@ -11,6 +11,13 @@ use super::{Connection, Error, Object, quote_identifier};
 
 /// The table that holds the mark, in the copy itself: renaming takes it along.
 pub const TABLE: &str = "opsweek_db_sync";
+/// The table of what became of the copy since, which whoever puts it into its place writes.
+pub const STAGES: &str = "_opsweek_sync";
+
+/// Whether a table is a mark, and none of the database's own.
+pub fn is_mark(name: &str) -> bool {
+    name == TABLE || name == STAGES
+}
 
 /// What is known of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ pub use connection::Connection;
 pub use database::{ForeignKey, Object};
 pub use digest::Digest;
 pub use error::Error;
-pub use grants::missing;
+pub use grants::{EVERYWHERE, missing};
 
 /// One server and the account there. Clones are the same.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use load::Method;
+pub(super) use read::Form;
 
 use super::marker::{self, Contents, Marker, Position, Stage};
 use super::schema::{Schema, next_number, qualified};
@@ -216,7 +217,11 @@ async fn create(target: &mut Connection, job: &Job, marker: &Marker) -> Result<(
         format!("CREATE DATABASE {database} CHARACTER SET {charset} COLLATE {collation}"),
         format!("USE {database}"),
         // Tables are made in the order of their names, whatever refers to what.
-        "SET SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION', foreign_key_checks = 0".to_owned(),
+        // What the source once took, the target has to take: impossible dates as defaults, row
+        // formats that InnoDB passes over.
+        "SET SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES', \
+         innodb_strict_mode = 0, foreign_key_checks = 0"
+            .to_owned(),
     ];
     let mut statements = statements.into_iter();
     if let Some(create) = statements.next() {
@@ -244,7 +249,14 @@ async fn set_sequence(
     next: i64,
 ) -> Result<(), Error> {
     let about = format!("setting the sequence {database}.{sequence}");
-    let statement = format!("DO SETVAL({}, {next}, 0)", qualified(database, sequence));
+    let name = qualified(database, sequence);
+    let statement = format!("DO SETVAL({name}, {next}, 0)");
+    target.execute(&about, &statement, ()).await?;
+    if next_number(target, database, sequence).await? == next {
+        return Ok(());
+    }
+    // SETVAL never goes back, and one that has begun anew may stand below its first number.
+    let statement = format!("ALTER SEQUENCE {name} RESTART WITH {next}");
     target.execute(&about, &statement, ()).await.map(drop)
 }
 

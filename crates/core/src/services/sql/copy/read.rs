@@ -19,9 +19,9 @@ pub(super) const STALL: Duration = LONG;
 /// Error Code Reference".
 const REDEFINED: u16 = 1412;
 
-/// How a column is asked for and how its value is written.
+/// How a column is asked for and how its value is written, so that nothing of it is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in super::super) enum Form {
     /// As it is.
     Plain,
     /// FLOAT comes with 6 digits, the number beside it with all.
@@ -37,7 +37,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn of(column: &Column) -> Self {
+    pub(in super::super) fn of(column: &Column) -> Self {
         match column.kind.as_str() {
             "float" | "double" => Self::Double,
             "enum" => Self::Enum,
@@ -48,7 +48,7 @@ impl Form {
         }
     }
 
-    fn select(self, name: &str) -> String {
+    pub(in super::super) fn select(self, name: &str) -> String {
         let name = quote_identifier(name);
         match self {
             Self::Plain => name,

@@ -88,7 +88,7 @@ impl Work {
         Self {
             source: (job.source.clone(), job.schema.database.clone()),
             target: (job.target.clone(), job.database.clone()),
-            streams: job.streams.clamp(1, 16),
+            streams: job.streams.max(1),
             watch: watch.clone(),
             pieces: pieces.into_iter().map(|(_, piece)| piece).collect(),
         }

@@ -74,6 +74,15 @@ pub(super) fn databases_named(create: &str) -> Vec<String> {
     found
 }
 
+/// Whether the table, or a partition of it, names the folder of its files.
+pub(super) fn has_directory(create: &str) -> bool {
+    let plain = tokens(create).filter_map(|token| match token {
+        Token::Other(text) if text.len() == 1 => Some(text),
+        _ => None,
+    });
+    plain.collect::<String>().contains("DATA DIRECTORY")
+}
+
 /// A definition without ` AUTO_INCREMENT=7`.
 pub(in super::super) fn without_next_number(create: &str) -> String {
     const OPTION: &str = " AUTO_INCREMENT=";
@@ -118,6 +127,19 @@ mod tests {
         );
         assert!(named("COMMENT 'see `prod`.`t` \\' `prod`.x' `a` '' `b`").is_empty());
         assert!(named("COMMENT 'it''s `prod`.`t`'").is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_named_outside_of_texts_only() {
+        assert!(has_directory(
+            "(\n  `a` int\n) ENGINE=InnoDB DATA DIRECTORY='/srv/x/'"
+        ));
+        assert!(has_directory(
+            "(PARTITION `p` VALUES LESS THAN (1) DATA DIRECTORY = '/srv/x' ENGINE = InnoDB)"
+        ));
+        assert!(!has_directory(
+            "(`DATA DIRECTORY` int COMMENT 'DATA DIRECTORY=')"
+        ));
     }
 
     #[test]

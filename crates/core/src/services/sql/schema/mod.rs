@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Connection, Error, Object, marker, quote_identifier};
 pub(super) use definition::without_next_number;
-use definition::{databases_named, with_collation};
+use definition::{databases_named, has_directory, with_collation};
 pub use obstacles::Obstacle;
 
 /// A database: its tables and sequences, with the text that makes each anew.
@@ -24,7 +24,7 @@ pub struct Schema {
     pub charset: String,
     /// The collation that new tables have.
     pub collation: String,
-    /// In the order of their names; without the marker of a copy.
+    /// In the order of their names; without the marks of a copy.
     pub tables: Vec<Table>,
     /// In the order of their names.
     pub sequences: Vec<Sequence>,
@@ -66,6 +66,20 @@ pub struct Column {
     pub generated: bool,
 }
 
+impl Column {
+    /// Whether values may be long: what is stored beside the row, which has 64 KiB itself. Of
+    /// spatial ones no length is declared. Source: `MariaDB`, "Data Type Storage Requirements".
+    pub fn is_long(&self) -> bool {
+        let kind = self.kind.as_str();
+        kind.ends_with("blob")
+            || kind.ends_with("text")
+            || kind.ends_with("polygon")
+            || kind.ends_with("linestring")
+            || kind == "multipoint"
+            || kind.starts_with("geometry")
+    }
+}
+
 /// A sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
@@ -105,7 +119,7 @@ impl Schema {
         };
         let mut columns = columns(connection, database).await?;
         let mut keys = primary_keys(connection, database).await?;
-        for object in objects.iter().filter(|one| one.name != marker::TABLE) {
+        for object in objects.iter().filter(|one| !marker::is_mark(&one.name)) {
             let Object { name, kind, .. } = object;
             schema.obstacles.extend(Obstacle::of(object));
             if kind.ends_with("VIEW") {
@@ -116,6 +130,10 @@ impl Schema {
                 let name = name.clone();
                 schema.sequences.push(Sequence { name, create });
                 continue;
+            }
+            if has_directory(&create) {
+                let table = name.clone();
+                schema.obstacles.push(Obstacle::Directory { table });
             }
             for database in databases_named(&create) {
                 let table = name.clone();
@@ -272,7 +290,7 @@ async fn show_create(
 }
 
 /// The next number of a sequence that none of its numbers given out so far equals.
-pub(super) async fn next_number(
+pub async fn next_number(
     connection: &mut Connection,
     database: &str,
     sequence: &str,

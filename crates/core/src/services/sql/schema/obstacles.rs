@@ -44,6 +44,12 @@ pub enum Obstacle {
         /// The table.
         table: String,
     },
+    /// A table whose files lie in a folder of their own: renamed, it is lost when the server
+    /// starts again (seen with 10.11.19).
+    Directory {
+        /// The table.
+        table: String,
+    },
     /// A table that names a database: by a foreign key to another one, or by a default from a
     /// sequence.
     Names {
@@ -65,6 +71,9 @@ impl fmt::Display for Obstacle {
                 write!(f, "{table} is a table of the engine {engine}, not InnoDB")
             }
             Self::Versioned { table } => write!(f, "{table} is a system-versioned table"),
+            Self::Directory { table } => {
+                write!(f, "{table} has a DATA DIRECTORY of its own")
+            }
             Self::Names { table, database } => {
                 write!(f, "{table} names the database {database} in its definition")
             }
@@ -82,13 +91,17 @@ impl Obstacle {
             Self::Event { .. } => "keep events in a database of their own, or drop them",
             Self::Engine { .. } => "ALTER TABLE ... ENGINE=InnoDB, or move it away",
             Self::Versioned { .. } => "ALTER TABLE ... DROP SYSTEM VERSIONING, or move it away",
+            Self::Directory { .. } => "make the table anew without DATA DIRECTORY, or drop it",
             Self::Names { .. } => "drop the foreign key, or the default, that names a database",
         }
     }
 
-    /// Whether RENAME TABLE refuses it: even what is only put aside cannot be then.
+    /// Whether RENAME TABLE refuses or loses it: even what is only put aside cannot be then.
     pub fn stays(&self) -> bool {
-        matches!(self, Self::View { .. } | Self::Trigger { .. })
+        matches!(
+            self,
+            Self::View { .. } | Self::Trigger { .. } | Self::Directory { .. }
+        )
     }
 
     /// What is in the way of an object by what it is itself.
