@@ -1,8 +1,10 @@
 //! `--archive`, from review to the second look.
 
+use opsweek_sandbox::SeedOptions;
+
 use crate::support::{
-    databases_of, host_trees, in_hdfs, listing, offboard, sandbox, scratch, seed, tables_of,
-    world_of,
+    Ran, databases_of, host_trees, in_hdfs, listing, offboard, offboard_with, sandbox, scratch,
+    seed, seed_with, tables_of, world_of,
 };
 
 const ARCHIVE: &str = "/wmf/data/archive/user";
@@ -280,4 +282,58 @@ fn drift_after_review_stops_it() {
         ran.stdout
     );
     assert!(in_hdfs(&path));
+}
+
+/// Plans with these flags, and gives the plan's file.
+fn saved(user: &str, flags: &[&str]) -> String {
+    let plan = scratch(&format!("{user}.json"));
+    let plan = plan.to_str().unwrap().to_owned();
+    let mut command = offboard_with(&sandbox().config_path());
+    command.arg(user).args(flags).args(["--save-plan", &plan]);
+    Ran::from(command.output().unwrap()).expect(3);
+    plan
+}
+
+#[test]
+fn whoever_has_come_back_since_the_review_stays() {
+    let user = "elvisreturns";
+    seed(user);
+    let active = |active| {
+        let options = SeedOptions {
+            active,
+            ..SeedOptions::default()
+        };
+        seed_with(user, &options);
+    };
+    let archive = ["--archive", "--new-owner", "analytics", "--relocate"];
+    let plan = saved(user, &archive);
+    active(true);
+    let before = world_of(user);
+    for flag in ["--yes", "--dry-run"] {
+        let ran = offboard(["--plan", &plan, flag]).expect(8);
+        assert!(ran.stderr.contains("ensure: present"), "{}", ran.stderr);
+    }
+    assert_eq!(world_of(user), before);
+    // Whoever planned it knew.
+    let plan = saved(user, &[&archive[..], &["--even-if-active"]].concat());
+    offboard(["--plan", &plan, "--dry-run"]).expect(3);
+    active(false);
+}
+
+#[test]
+fn what_others_have_put_into_the_home_since_the_review_stays() {
+    let user = "elvisshares";
+    seed(user);
+    crate::offboard::delete::clear(user);
+    let delete = ["--delete", "--skip-trash", "--task", "T123456"];
+    let keep = ["--new-owner", "analytics", "--host-homes", "keep"];
+    let plan = saved(user, &[&delete[..], &keep].concat());
+    let (theirs, inside) = (format!("/user/azy/of-{user}"), format!("/user/{user}/data"));
+    let sql = format!("UPDATE SDS SET LOCATION = REPLACE(LOCATION, '{theirs}', '{inside}')");
+    sandbox().metastore_sql(&sql).unwrap();
+    let before = world_of(user);
+    let ran = offboard(["--plan", &plan, "--yes"]).expect(8);
+    let told = format!("table azy.referrers_of_{user} of azy has its files inside: {inside}");
+    assert!(ran.stderr.contains(&told), "{}", ran.stderr);
+    assert_eq!(world_of(user), before);
 }

@@ -298,3 +298,66 @@ fn a_name_that_arrives_as_no_utf8_is_a_gap() {
     }
     assert_eq!(world_of(user), before);
 }
+
+#[test]
+fn a_home_in_hdfs_that_is_a_file_is_no_archive() {
+    let user = "elvisflat";
+    let home = format!("/user/{user}");
+    for command in [
+        &["dfs", "-touchz", &home][..],
+        &["dfs", "-chown", user, &home],
+    ] {
+        assert!(sandbox().hdfs(None, command).unwrap().status.success());
+    }
+    let (refused, _) = plan(user, &["--archive"], 8);
+    let told = format!("{home} is a file, not a folder");
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    assert!(in_hdfs(&home));
+    offboard([user, "--delete", "--yes"]).expect(0);
+    assert!(!in_hdfs(&home) && in_hdfs(&format!("/user/hdfs/.Trash/Current{home}")));
+}
+
+#[test]
+fn a_folder_among_a_hosts_archived_homes_is_told_and_stays() {
+    let user = "elvisshelf";
+    let host = &sandbox().hosts()[0].name;
+    let folder = format!("/var/userarchive/{user}");
+    let made = format!("mkdir -p {folder} && touch {folder}/by-hand && echo made");
+    assert_eq!(on_host(host, &made), "made\n");
+    let looked = offboard([user]).expect(3);
+    assert!(looked.stdout.contains(&folder), "{}", looked.stdout);
+    offboard([user, "--archive", "--yes"]).expect(3);
+    assert_eq!(on_host(host, &format!("ls {folder}")), "by-hand\n");
+}
+
+#[test]
+fn a_home_whose_own_quota_the_archive_would_break_is_refused_with_the_way_out() {
+    let user = "elvislimit";
+    seed(user);
+    let home = format!("/user/{user}");
+    let quota = |command: &[&str]| {
+        let set = sandbox().hdfs(None, &[&["dfsadmin"], command].concat());
+        assert!(set.unwrap().status.success());
+    };
+    let counted = sandbox().hdfs(None, &["dfs", "-count", &home]).unwrap();
+    let counted = String::from_utf8(counted.stdout).unwrap();
+    let names = counted.split_whitespace().take(2);
+    let names: u64 = names.map(|count| count.parse::<u64>().unwrap()).sum();
+    quota(&["-setQuota", &names.to_string(), &home]);
+    let before = world_of(user);
+    let (refused, _) = plan(user, &LEAVES, 8);
+    assert!(
+        refused
+            .stderr
+            .contains(&format!("{home} has a quota of {names} names")),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world_of(user), before);
+    let hint = refused.stderr.split("dfsadmin ").nth(1).unwrap();
+    let hint: Vec<&str> = hint.split_whitespace().take(3).collect();
+    assert_eq!((hint[0], hint[2]), ("-setQuota", home.as_str()));
+    quota(&hint);
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+}

@@ -168,3 +168,81 @@ fn included_data_is_deleted_and_others_is_not_taken() {
         plan(user, &["--archive", "--include", path], 8);
     }
 }
+
+#[test]
+fn another_users_database_with_its_folder_in_the_home_is_in_the_way() {
+    let user = "elvisholds";
+    seed(user);
+    let database = format!("in_{user}");
+    let folder = format!("/user/{user}/of-azy");
+    sql(&format!(
+        "INSERT INTO DBS (DB_ID, DB_LOCATION_URI, NAME, OWNER_NAME, OWNER_TYPE, CTLG_NAME) \
+         SELECT MAX(DB_ID) + 1000000, 'hdfs://nn{folder}', '{database}', 'azy', 'USER', 'hive' \
+         FROM DBS"
+    ));
+    let before = world_of(user);
+    let archive = ["--archive", "--relocate"];
+    let delete = ["--delete", "--skip-trash", "--task", "T123456"];
+    for flags in [&archive[..], &delete] {
+        let (refused, _) = plan(user, flags, 8);
+        let told = format!("database {database} of azy has its folder inside: {folder}");
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    }
+    assert_eq!(world_of(user), before);
+    sql(&format!("DELETE FROM DBS WHERE NAME = '{database}'"));
+    plan(user, &archive, 3);
+}
+
+#[test]
+fn a_database_of_a_role_of_that_name_is_not_the_users() {
+    let user = "elvisrole";
+    seed(user);
+    sql(&format!(
+        "UPDATE DBS SET OWNER_TYPE = 'ROLE' WHERE NAME = '{user}'"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let told = planned.stdout;
+    assert!(
+        told.contains(&format!("table {user}.events in another's database")),
+        "{told}"
+    );
+    for step in ["move-database-", "drop-"] {
+        assert!(!told.contains(&format!("{step}{user}")), "{told}");
+    }
+}
+
+#[test]
+fn what_stays_elsewhere_is_named() {
+    let user = "elvisleaves";
+    seed(user);
+    let far = format!("/wmf/data/research/{user}");
+    // A folder of the database that is neither the warehouse's nor the home's.
+    sql(&format!(
+        "UPDATE DBS SET DB_LOCATION_URI = 'hdfs://nn{far}' WHERE NAME = '{user}'"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let told = format!("kept where it is: hdfs://nn{far} of the database {user}");
+    assert!(planned.stdout.contains(&told), "{}", planned.stdout);
+    // A table of the user in azy's database, and one of its partitions outside its folder.
+    let table = format!("referrers_of_{user}");
+    let inside = format!("/user/{user}/exports/referrers/year=2025/month=1");
+    sql(&format!(
+        "UPDATE TBLS SET OWNER = '{user}' WHERE TBL_NAME = '{table}'"
+    ));
+    sql(&format!(
+        "UPDATE SDS SET LOCATION = REPLACE(LOCATION, '{inside}', '{far}/january')"
+    ));
+    let (planned, _) = plan(user, &["--archive", "--relocate"], 3);
+    let partition = format!("azy.{table} partition year=2025/month=1");
+    let kept = planned
+        .stdout
+        .lines()
+        .find(|line| line.contains("kept where") && line.contains(&partition));
+    let at = format!("{far}/january");
+    assert!(
+        kept.is_some_and(|line| line.contains(&at))
+            && !planned.stdout.contains("month=2 elsewhere"),
+        "{}",
+        planned.stdout
+    );
+}

@@ -160,17 +160,7 @@ impl<T: Tool> Run<'_, T> {
         let plan = match self.plan(inventory)? {
             Ok(plan) => plan,
             Err(refusals) => {
-                self.out.put("refusals", &refusals)?;
-                for refusal in refusals {
-                    let error = CliError::from(refusal);
-                    let subject = self.procedure.subject();
-                    self.shell.fail(&if self.several {
-                        error.about(subject)
-                    } else {
-                        error
-                    });
-                }
-                return Ok(found.max(Exit::Refused));
+                return Ok(found.max(self.refuse(refusals)?));
             }
         };
         let faults = lint::lint(&plan);
@@ -211,12 +201,31 @@ impl<T: Tool> Run<'_, T> {
         self.apply(&plan, &hash, false).await
     }
 
+    /// Tells each of them.
+    fn refuse(&mut self, refusals: Vec<Refusal>) -> Result<Exit, CliError> {
+        self.out.put("refusals", &refusals)?;
+        for refusal in refusals {
+            let error = CliError::from(refusal);
+            let subject = self.procedure.subject();
+            self.shell.fail(&if self.several {
+                error.about(subject)
+            } else {
+                error
+            });
+        }
+        Ok(Exit::Refused)
+    }
+
     /// A plan from a file, in the world that it was made for.
     async fn loaded(&mut self, plan: &Plan<Action<T>>, hash: &str) -> Result<Exit, CliError> {
         self.tell_unfinished(Some(hash));
         self.out.put("plan", plan)?;
         self.out.put("hash", &hash)?;
         self.same_world(plan).await?;
+        let refusals = self.recheck(plan).await?;
+        if !refusals.is_empty() {
+            return self.refuse(refusals);
+        }
         if self.common.dry_run {
             return self.dry(plan, hash).await;
         }
@@ -269,7 +278,7 @@ impl<T: Tool> Run<'_, T> {
                 Ok(plan) => return Ok(Ok(plan)),
                 Err(Unplanned::Refused(refusals)) => return Ok(Err(refusals)),
                 Err(Unplanned::Drifted(drifts)) => return Err(drifted(&drifts)),
-                Err(Unplanned::Incomplete(gaps)) => return Err(unseen(&gaps)),
+                Err(Unplanned::Incomplete(gaps)) => return Err(unseen(&gaps, "plan")),
                 Err(Unplanned::Needs {
                     flag,
                     question,
@@ -356,9 +365,7 @@ impl<T: Tool> Run<'_, T> {
     async fn same_world(&self, plan: &Plan<Action<T>>) -> Result<(), CliError> {
         let (now, gaps) = tokio::select! {
             biased;
-            () = self.shell.cancel.cancelled() => {
-                return Err(CliError::new(Exit::Incomplete, "stopped before anything was begun"));
-            }
+            () = self.shell.cancel.cancelled() => return Err(not_begun()),
             now = self.procedure.identities(self.world, plan) => now,
         };
         for (name, was) in &plan.world {
@@ -380,6 +387,21 @@ impl<T: Tool> Run<'_, T> {
             }
             None => Ok(()),
         }
+    }
+
+    /// What forbids the plan by now.
+    async fn recheck(&self, plan: &Plan<Action<T>>) -> Result<Vec<Refusal>, CliError> {
+        let watch = Arc::new(Watch::looking(self.shell.terminal.clone()));
+        let cx = Cx::new(watch.clone(), self.shell.cancel.clone());
+        let found = tokio::select! {
+            biased;
+            () = self.shell.cancel.cancelled() => Err(not_begun()),
+            found = self.procedure.recheck(plan, self.world, &cx) => {
+                found.map_err(|gaps| unseen(&gaps, "go on"))
+            }
+        };
+        watch.clear();
+        found
     }
 
     fn state(&self) -> State {
@@ -484,12 +506,17 @@ fn drifted(drifts: &[Refusal]) -> CliError {
         .fold(error, |error, drift| error.hint(drift.hint.clone()))
 }
 
-/// Too little was seen to plan on.
-fn unseen(gaps: &[Gap]) -> CliError {
+/// It was told to stop in time.
+fn not_begun() -> CliError {
+    CliError::new(Exit::Incomplete, "stopped before anything was begun")
+}
+
+/// Too little was seen to do this.
+fn unseen(gaps: &[Gap], what: &str) -> CliError {
     let places = gaps
         .iter()
         .map(|gap| format!("{} ({})", gap.place, gap.why));
     let places: Vec<String> = places.collect();
-    let what = format!("cannot plan without a look at {}", places.join(", "));
+    let what = format!("cannot {what} without a look at {}", places.join(", "));
     CliError::new(Exit::Incomplete, what).hint("nothing was changed; run again when it can be seen")
 }

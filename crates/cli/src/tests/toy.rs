@@ -392,6 +392,7 @@ impl Procedure for Clearing {
             world: world.into(),
             coverage: Vec::new(),
             unasked: Vec::new(),
+            overruled: Vec::new(),
             notes: Vec::new(),
             pace: None,
             waves: ["copy", "remove"]

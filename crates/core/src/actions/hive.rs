@@ -45,7 +45,7 @@ impl TableEvidence {
 pub struct DatabaseEvidence {
     /// Its name.
     pub name: String,
-    /// Its owner.
+    /// The user who owns it; empty where a role or a group does.
     pub owner: String,
     /// Its location as the metastore has it.
     pub location: String,
@@ -79,7 +79,7 @@ impl DatabaseEvidence {
         lines.sort();
         Self {
             name: database.name.clone(),
-            owner: database.owner.clone(),
+            owner: database.user().unwrap_or_default().to_owned(),
             location: database.location.clone(),
             tables: lines.len() as u64,
             schema: sha256_hex(lines.concat().as_bytes()),
@@ -520,6 +520,13 @@ mod tests {
         let mut moved = with(&[("a", 7)]);
         moved.location = "hdfs://nn/user/azy".into();
         assert!(!moved.is_rest_of(&was));
+        let role = Database {
+            owner_type: "ROLE".into(),
+            ..database.clone()
+        };
+        assert!(!role.is_of("elvis") && database.is_of("elvis"));
+        let given = DatabaseEvidence::with(&role, [("a", 7)].into_iter());
+        assert!(!given.is_rest_of(&was));
     }
 
     #[test]

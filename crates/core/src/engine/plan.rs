@@ -92,6 +92,9 @@ pub struct Plan<A> {
     /// Places that were not to be looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unasked: Vec<String>,
+    /// The flags by which whoever asked for the plan has overruled safety rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overruled: Vec<String>,
     /// What the reader should know beside the steps.
     pub notes: Vec<String>,
     /// How fast lanes are begun, where that is bounded.

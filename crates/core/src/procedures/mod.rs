@@ -191,6 +191,19 @@ pub trait Procedure: Send + Sync {
         None
     }
 
+    /// Asks again what forbids a plan, before this one is run from a file: gives every rule that
+    /// forbids it by now, or else what could not be asked. What the plan has done itself, before
+    /// it was cut short, forbids nothing.
+    fn recheck(
+        &self,
+        plan: &Plan<Self::Action>,
+        world: &<Self::Action as Act>::World,
+        cx: &Cx,
+    ) -> impl Future<Output = Result<Vec<Refusal>, Vec<Gap>>> + Send {
+        let _ = (plan, world, cx);
+        async { Ok(Vec::new()) }
+    }
+
     /// Asks the systems named in `plan.world` again who they are.
     fn identities(
         &self,

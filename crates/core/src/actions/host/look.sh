@@ -78,6 +78,8 @@ file() {
 for path in "$archives/$user"*; do
   if [ -f "$path" ] && [ ! -L "$path" ]; then file archive "$path"; fi
 done
+# Somebody has made it by hand: it may hold anything.
+if [ -d "$archives/$user" ] && [ ! -L "$archives/$user" ]; then emit by-hand "$archives/$user"; fi
 path=/var/spool/cron/crontabs/$user
 if [ -f "$path" ]; then file crontab "$path"; fi
 if [ -e "/var/lib/systemd/linger/$user" ]; then emit linger; fi

@@ -143,6 +143,9 @@ pub struct Places {
     pub uid: Option<u32>,
     /// Files and folders.
     pub kept: Kept,
+    /// Folders of the user's name among archives of former homes: made by hand, they are told and
+    /// never removed.
+    pub by_hand: Vec<String>,
     /// Homes whose removal was begun: path, device and inode.
     pub tombs: Vec<(String, (u64, u64))>,
     /// Mount points in a home.
@@ -160,7 +163,11 @@ pub struct Places {
 impl Places {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty() && self.tombs.is_empty() && self.processes.is_empty() && !self.linger
+        self.kept.is_empty()
+            && self.by_hand.is_empty()
+            && self.tombs.is_empty()
+            && self.processes.is_empty()
+            && !self.linger
     }
 
     /// The uid to find processes by: the host's, else that of a home which nobody has.
@@ -224,6 +231,7 @@ pub fn parse(user: &UserName, answer: &[u8]) -> Result<Places, Damaged> {
                     .tombs
                     .push((path, (number(&next()?)?, number(&next()?)?)));
             }
+            "by-hand" => places.by_hand.push(next()?),
             "mount" => places.mounts.push(next()?),
             "secret" => places.secrets.push(next()?),
             "timer" => places.timers.push(next()?),
@@ -318,6 +326,8 @@ mod tests {
         "1700000000",
         "secret",
         "/home/elvis/.ssh",
+        "by-hand",
+        "/var/userarchive/elvis",
         "mount",
         "/home/elvis/data",
         "home",
@@ -366,6 +376,7 @@ mod tests {
     fn a_whole_answer() {
         let places = parse(&elvis(), &answer(WHOLE)).unwrap();
         assert_eq!(places.uid, Some(2001));
+        assert_eq!(places.by_hand, ["/var/userarchive/elvis"]);
         assert_eq!(
             places.kept.paths(),
             [

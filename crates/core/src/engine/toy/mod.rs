@@ -236,6 +236,7 @@ fn plan(cells: &Cells) -> Plan<Toy> {
         world: BTreeMap::new(),
         coverage: Vec::new(),
         unasked: Vec::new(),
+        overruled: Vec::new(),
         notes: Vec::new(),
         pace: None,
         waves: [("move", false), ("copy", false), ("destroy", true)]

@@ -198,6 +198,7 @@ impl Base<'_> {
             world: self.inventory.world.clone(),
             coverage: Vec::new(),
             unasked: Vec::new(),
+            overruled: Vec::new(),
             notes,
             pace: None,
             waves: vec![

@@ -76,6 +76,7 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage: found.gaps.clone(),
         unasked: Vec::new(),
+        overruled: Vec::new(),
         notes: notes(request, &work),
         pace: None,
         waves: WAVES

@@ -56,9 +56,12 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Deserialize)]
 struct File {
     users: BTreeMap<String, User>,
+    /// Those who have an account in LDAP and none on hosts: in HDFS they may have things all the
+    /// same.
+    ldap_only_users: Option<BTreeMap<String, User>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 struct User {
     ensure: Ensure,
 }
@@ -124,7 +127,15 @@ fn parse(path: &Path, text: &str) -> Result<Accounts, AdminsError> {
         path: path.to_owned(),
         source,
     })?;
-    Ok(Accounts(file.users))
+    let mut all = file.users;
+    for (name, user) in file.ldap_only_users.unwrap_or_default() {
+        // Whoever has lost one account and still has the other is here.
+        let known = all.entry(name).or_insert(user);
+        if matches!(user.ensure, Ensure::Present) {
+            *known = user;
+        }
+    }
+    Ok(Accounts(all))
 }
 
 #[cfg(test)]
@@ -144,6 +155,18 @@ users:
   azy:
     ensure: present
     uid: 2002
+  moved:
+    ensure: absent
+  gone:
+    ensure: absent
+ldap_only_users:
+  ivy:
+    ensure: present
+    realname: Ivy Example
+  moved:
+    ensure: present
+  gone:
+    ensure: absent
 ";
 
     fn account(name: &str) -> Account {
@@ -156,6 +179,9 @@ users:
         assert_eq!(account("elvis"), Account::Absent);
         assert_eq!(account("azy"), Account::Present);
         assert_eq!(account("nemo"), Account::Unlisted);
+        assert_eq!(account("ivy"), Account::Present);
+        assert_eq!(account("moved"), Account::Present);
+        assert_eq!(account("gone"), Account::Absent);
     }
 
     #[test]

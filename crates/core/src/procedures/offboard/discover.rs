@@ -125,7 +125,7 @@ pub(super) fn gap(place: &str, lane: Option<&str>, failure: &Failure) -> Gap {
 }
 
 /// What the admins' data file says.
-async fn account(
+pub(super) async fn account(
     request: &Request,
     admins: Option<&Admins>,
     shared: &Shared,
@@ -144,7 +144,7 @@ async fn account(
 }
 
 /// What the user is running on YARN, where that is configured.
-async fn applications(request: &Request, world: &World) -> Result<Vec<String>, Failure> {
+pub(super) async fn applications(request: &Request, world: &World) -> Result<Vec<String>, Failure> {
     match &world.yarn {
         None => Ok(Vec::new()),
         Some(yarn) => Ok(yarn.running(request.user.as_str()).await?),
@@ -170,9 +170,9 @@ async fn own(hive: Option<&look::Hive<'_>>) -> Result<Option<look::Own>, Failure
     }
 }
 
-type Hosts = (BTreeMap<String, Places>, Vec<Gap>);
+pub(super) type Hosts = (BTreeMap<String, Places>, Vec<Gap>);
 
-async fn hosts(
+pub(super) async fn hosts(
     request: &Request,
     policy: &Policy,
     shared: &Shared,

@@ -85,7 +85,7 @@ pub struct HdfsFindings {
     pub included: Vec<(String, Option<Found>)>,
     /// What the cluster's files and its trash are like; only when something is to be done.
     pub defaults: Option<Defaults>,
-    /// The quotas of folders that an archive goes to.
+    /// The quotas of folders that an archive goes to, and of the home that becomes one.
     pub quotas: Vec<Quota>,
     /// What trees weigh that may go there, by path; only where there are quotas.
     pub weights: BTreeMap<String, Weight>,
@@ -192,12 +192,23 @@ pub struct Inside {
     pub paths: Vec<String>,
 }
 
+/// Somebody else's database whose folder lies in a user's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatabaseInside {
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub owner: String,
+    /// Its folder, as a path.
+    pub path: String,
+}
+
 /// Data of the user's tables that lies elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Elsewhere {
-    /// The table.
+    /// The table, or the database whose folder it is.
     pub table: String,
-    /// The table's location or a partition's, as the metastore has it.
+    /// The table's location, a partition's or the database's, as the metastore has it.
     pub location: String,
     /// Its size, where it is in this HDFS and was measured.
     pub data: Option<Tree>,
@@ -229,7 +240,10 @@ pub struct HiveFindings {
     pub tables: Vec<TableFound>,
     /// Tables outside the user's databases whose files are inside the user's places.
     pub inside: Vec<Inside>,
-    /// Data of tables in the user's databases that is outside the user's places.
+    /// Databases of others whose folders are in the home, or in data elsewhere that is included.
+    pub databases_inside: Vec<DatabaseInside>,
+    /// Data of tables in the user's databases that is outside the user's places, and of partitions
+    /// of the user's other tables that is outside their folders too.
     pub elsewhere: Vec<Elsewhere>,
     /// Views outside the user's databases that name one of them.
     pub views: Vec<String>,

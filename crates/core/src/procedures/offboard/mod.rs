@@ -3,6 +3,7 @@
 //! left the Foundation?".
 
 pub mod admins;
+mod again;
 mod discover;
 mod elsewhere;
 pub mod inventory;
@@ -31,13 +32,16 @@ use super::{Heading, Identities, Procedure, Refusal, Report, Unplanned};
 use crate::actions::guard::{NotAUserName, UserName};
 use crate::actions::{Action, World};
 use crate::engine::render::Document;
-use crate::engine::{Cx, Failure, Pace, Plan};
+use crate::engine::{Cx, Failure, Gap, Pace, Plan};
 use admins::Admins;
 use inventory::Inventory;
 use moving::TableMove;
 use policy::Policy;
 use scope::{Place, Scope};
 use shared::Shared;
+
+/// The flag that overrules that the account is in use, as plans name it.
+const EVEN_IF_ACTIVE: &str = "--even-if-active";
 
 /// What is to become of the user's things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +169,7 @@ impl Request {
         };
         Ok(Self {
             intent,
+            even_if_active: plan.overruled.iter().any(|flag| flag == EVEN_IF_ACTIVE),
             from,
             places: Scope::without(&plan.unasked),
             ..Self::look(user)
@@ -348,6 +353,15 @@ impl Procedure for Offboard {
 
     fn unfit(&self, plan: &Plan<Action>, reviewed: bool) -> Option<Refusal> {
         plan::unfit(plan, reviewed)
+    }
+
+    async fn recheck(
+        &self,
+        plan: &Plan<Action>,
+        world: &World,
+        cx: &Cx,
+    ) -> Result<Vec<Refusal>, Vec<Gap>> {
+        self.still_forbidden(plan, world, cx).await
     }
 
     async fn identities(&self, world: &World, plan: &Plan<Action>) -> Identities {

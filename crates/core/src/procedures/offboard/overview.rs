@@ -59,7 +59,9 @@ fn row((found, leftovers): (&Inventory, bool)) -> Vec<String> {
     let of_others = hive.map_or(0, |hive| {
         let user = found.user.as_str();
         let tables = hive.databases.iter().flat_map(|database| &database.tables);
-        hive.inside.len() + tables.filter(|table| table.was.owner != user).count()
+        hive.databases_inside.len()
+            + hive.inside.len()
+            + tables.filter(|table| table.was.owner != user).count()
     });
     let hosts = found.hosts.iter().filter(|(_, places)| !places.is_empty());
     let archives = found.hdfs.iter().flat_map(|hdfs| &hdfs.archives);

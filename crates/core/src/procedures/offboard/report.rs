@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::inventory::{Account, Inventory, TableKind};
+use super::inventory::{Account, DatabaseInside, Inventory, TableKind};
 use crate::actions::hdfs::Tree;
 use crate::actions::host::places::{Kind, Places};
 use crate::engine::render::{Document, Table, bytes};
@@ -225,6 +225,10 @@ fn hive(found: &Inventory, rows: &mut Rows) {
         rows.others
             .push(row("hive", &what, path, &moving.table.was.owner));
     }
+    for DatabaseInside { name, owner, path } in &hive.databases_inside {
+        let what = format!("database {name} has its folder here");
+        rows.others.push(row("hive", &what, path, owner));
+    }
     for inside in &hive.inside {
         for path in &inside.paths {
             let what = format!(
@@ -310,6 +314,10 @@ fn host_rows(places: &Places, rows: &mut Rows) {
         .owner()
         .map(|uid| uid.to_string())
         .unwrap_or_default();
+    for path in &places.by_hand {
+        let what = "folder among archived homes: for hands only";
+        rows.left.push(row("", what, path, ""));
+    }
     for (path, _) in &places.tombs {
         rows.left
             .push(row("", "home whose removal was cut short", path, &owner));

@@ -104,8 +104,9 @@ async fn in_hive(shared: &Shared, world: &World) -> Result<Names, Failure> {
     let mut names = Names::default();
     if let Some(metastore) = &world.metastore {
         let databases = shared.databases(metastore).await?.iter();
-        let of_users = databases.filter(|database| database.owner_type == "USER");
-        names.owners = of_users.map(|database| database.owner.clone()).collect();
+        names.owners = databases
+            .filter_map(|one| one.user().map(str::to_owned))
+            .collect();
     }
     Ok(names)
 }

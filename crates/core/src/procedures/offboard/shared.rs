@@ -162,11 +162,13 @@ impl Shared {
         let databases = self.databases(metastore).await?;
         let find = async || {
             let databases = databases.iter();
-            let names = databases.map(|one| (one.name.clone(), one.owner.clone()));
+            let names = databases.map(|one| (one.name.clone(), one.user().map(str::to_owned)));
             let tables = stream::iter(names.collect::<Vec<_>>())
                 .map(|(database, owner)| async move {
                     let users = self.users.iter().map(UserName::as_str);
-                    let users: Vec<&str> = users.filter(|user| *user != owner).collect();
+                    let users: Vec<&str> = users
+                        .filter(|user| Some(*user) != owner.as_deref())
+                        .collect();
                     let names = metastore.tables_owned_by(&database, &users).await?;
                     metastore.tables(&database, &names).await
                 })
@@ -194,9 +196,12 @@ impl Shared {
         let databases = self.databases(metastore).await?;
         let find = async || {
             let users: BTreeSet<&str> = self.users.iter().map(UserName::as_str).collect();
+            let is_of = |database: &Database, users: &BTreeSet<&str>| {
+                database.user().is_some_and(|owner| users.contains(owner))
+            };
             let of_users = databases
                 .iter()
-                .filter(|database| users.contains(database.owner.as_str()))
+                .filter(|database| is_of(database, &users))
                 .filter_map(|database| path_of(&database.location));
             let homes = users.iter().map(|user| format!("{}/{user}", policy.homes));
             let roots: BTreeSet<String> = of_users
@@ -211,7 +216,7 @@ impl Shared {
             let alone = (users.len() == 1).then_some(&users);
             let names: Vec<&str> = databases
                 .iter()
-                .filter(|one| alone.is_none_or(|user| !user.contains(one.owner.as_str())))
+                .filter(|one| alone.is_none_or(|user| !is_of(one, user)))
                 .map(|one| one.name.as_str())
                 .collect();
             let folders: Vec<String> = roots.iter().cloned().collect();
@@ -235,7 +240,8 @@ impl Shared {
         let databases = self.databases(metastore).await?;
         let find = async || {
             let users: BTreeSet<&str> = self.users.iter().map(UserName::as_str).collect();
-            let is_of_users = |one: &&Database| users.contains(one.owner.as_str());
+            let is_of_users =
+                |one: &&Database| one.user().is_some_and(|owner| users.contains(owner));
             let targets = databases.iter().filter(is_of_users);
             let targets: Vec<&str> = targets.map(|one| one.name.as_str()).collect();
             Ok(metastore.views_naming(&targets).await?)

@@ -125,6 +125,7 @@ fn everything() -> Inventory {
             }],
             tables: vec![table("shared", "e", "elvis", "/wmf/data/shared/e")],
             inside: Vec::new(),
+            databases_inside: Vec::new(),
             elsewhere: vec![Elsewhere {
                 table: "elvis.far".into(),
                 location: "hdfs://nn/wmf/data/far".into(),
@@ -223,9 +224,13 @@ fn what_is_somebody_elses_by_now_is_not_touched() {
         })
     };
     let folder = "/user/hive/warehouse/elvis.db";
-    let refused = format!("database elvis: its folder {folder} belongs to azy");
-    assert_eq!(folder_of("azy"), [refused]);
-    assert_eq!(folder_of("hive"), [""; 0]);
+    for other in ["azy", "analytics", "spark", "analytics-search"] {
+        let refused = format!("database elvis: its folder {folder} belongs to {other}");
+        assert_eq!(folder_of(other), [refused]);
+    }
+    for maker in ["hive", "hdfs"] {
+        assert_eq!(folder_of(maker), [""; 0]);
+    }
 }
 
 /// A table's location is whatever its owner once said.

@@ -13,7 +13,8 @@ pub struct Database {
     pub name: String,
     /// Its owner; empty when it has none.
     pub owner: String,
-    /// What the owner is: `USER`, `ROLE`, `GROUP`.
+    /// What the owner is: `USER`, which is what a metastore means that does not say, `ROLE`,
+    /// `GROUP`.
     pub owner_type: String,
     /// Its folder, a full URI.
     pub location: String,
@@ -21,6 +22,18 @@ pub struct Database {
     pub description: String,
     /// Its properties.
     pub parameters: BTreeMap<String, String>,
+}
+
+impl Database {
+    /// The user who owns it: `None` where a role or a group of that name does, or nobody.
+    pub fn user(&self) -> Option<&str> {
+        (self.owner_type == "USER" && !self.owner.is_empty()).then_some(&self.owner)
+    }
+
+    /// Whether `user` owns it.
+    pub fn is_of(&self, user: &str) -> bool {
+        self.user() == Some(user)
+    }
 }
 
 impl From<wire::Database> for Database {

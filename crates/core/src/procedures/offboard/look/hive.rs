@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::inventory::{
-    DatabaseFound, Elsewhere, Found, HdfsFindings, HiveFindings, Inside, TableFound, TableKind,
+    DatabaseFound, DatabaseInside, Elsewhere, Found, HdfsFindings, HiveFindings, Inside,
+    TableFound, TableKind,
 };
 use super::super::moving::TableMove;
 use super::super::policy::Policy;
@@ -51,7 +52,7 @@ impl Hive<'_> {
         let all = self.shared.databases(self.metastore).await?;
         let own: Vec<&Database> = all
             .iter()
-            .filter(|one| one.owner == self.user.as_str())
+            .filter(|one| one.is_of(self.user.as_str()))
             .collect();
         // Whoever has no database may have nothing at all, and then nobody asks where others'
         // tables lie.
@@ -91,7 +92,7 @@ impl Hive<'_> {
         let all = self.shared.databases(self.metastore).await?;
         let user = self.user.as_str();
         let (own, others): (Vec<&Database>, Vec<&Database>) =
-            all.iter().partition(|database| database.owner == user);
+            all.iter().partition(|database| database.is_of(user));
         let home = match hdfs {
             Some(hdfs) => hdfs.home.as_ref().map(|home| home.tree.path.clone()),
             // Where it would be: it was not asked for.
@@ -107,6 +108,20 @@ impl Hive<'_> {
         let places: Vec<String> = home
             .into_iter()
             .chain(included.map(|tree| tree.path.clone()))
+            .collect();
+        // What lies in the folder of a database of the user, that one tells: it is shared.
+        let inside = others.iter().filter_map(|database| {
+            let path = path_of(&database.location)?;
+            let inside = places.iter().any(|place| lies_in(path, place));
+            inside.then(|| DatabaseInside {
+                name: database.name.clone(),
+                owner: database.owner.clone(),
+                path: path.to_owned(),
+            })
+        });
+        found.databases_inside = inside.collect();
+        let places: Vec<String> = places
+            .into_iter()
             .chain(found.databases.iter().filter_map(|d| d.path.clone()))
             .collect();
         found.moving = moving::look(self, &mut found.databases, &own, all, &places).await?;
@@ -117,6 +132,7 @@ impl Hive<'_> {
         let own_places = [&places[..], &[moved]].concat();
         for (database, partitioned) in found.databases.iter().zip(&partitioned) {
             let (outside, count) = self.elsewhere(database, partitioned, &own_places).await?;
+            elsewhere.extend(self.folder_elsewhere(database, &own_places).await?);
             elsewhere.extend(outside);
             partitions.push(count);
         }
@@ -126,7 +142,15 @@ impl Hive<'_> {
             .collect();
         if let Some(tables) = self.shared.owned(self.metastore).await?.get(user) {
             for table in tables {
-                found.tables.push(self.table(table).await?);
+                let given = self.table(table).await?;
+                if !table.partition_keys.is_empty() {
+                    // The files in its folder go to whoever gets the table.
+                    let with_table = [&own_places[..], given.path.as_slice()].concat();
+                    let keys = [(table.name.clone(), table.partition_keys.clone())].into();
+                    let (outside, _) = self.elsewhere_of(&given, &keys, &with_table).await?;
+                    elsewhere.extend(outside);
+                }
+                found.tables.push(given);
             }
         }
         // Tables that an earlier run has pointed to the archive it began.
@@ -241,6 +265,28 @@ impl Hive<'_> {
             location: table.location.clone(),
             data,
         })
+    }
+
+    /// The database's folder, where there is one outside the user's places: whatever it holds, and
+    /// whoever else has something there, it stays.
+    async fn folder_elsewhere(
+        &self,
+        database: &DatabaseFound,
+        places: &[String],
+    ) -> Result<Option<Elsewhere>, Failure> {
+        let location = &database.was.location;
+        let path = path_of(location);
+        let own = |path: &str| places.iter().any(|place| lies_in(path, place));
+        let there = match (self.hdfs, path) {
+            (_, Some(path)) if own(path) => false,
+            (Some(hdfs), Some(path)) => hdfs.stat(path).await?.is_some(),
+            _ => !location.is_empty(),
+        };
+        Ok(there.then(|| Elsewhere {
+            table: format!("the database {}", database.was.name),
+            location: location.clone(),
+            data: None,
+        }))
     }
 
     /// Data of the database's tables outside the user's places: the tables' and, each for

@@ -79,7 +79,7 @@ pub(super) async fn look(
             ));
         } else if target.is_none() {
             fault = Some(format!("there is no database {}", asked.to));
-        } else if target.is_some_and(|database| database.owner == look.user.as_str()) {
+        } else if target.is_some_and(|database| database.is_of(look.user.as_str())) {
             fault = Some(format!("the database {} goes too", asked.to));
         } else if look
             .metastore

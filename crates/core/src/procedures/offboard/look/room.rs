@@ -58,20 +58,33 @@ pub(in super::super) async fn room(
         return Ok(());
     }
     found.defaults = Some(hdfs.defaults().await?);
-    quotas(hdfs, policy, found, &trees).await
-}
-
-/// The quotas of the archives' folder and of the folders it lies in, below the allowed roots; with
-/// any, the weight of each tree that may go there. A root and what is above it is not asked:
-/// without a quota there the `NameNode` would count everything.
-async fn quotas(
-    hdfs: &Hdfs,
-    policy: &Policy,
-    found: &mut HdfsFindings,
-    trees: &[String],
-) -> Result<(), Failure> {
+    // The home becomes the archive, and keeps its quota.
+    let home = found.home.as_ref().filter(|_| intent == Intent::Archive);
+    let home = home.map(|home| home.tree.path.clone());
+    let begun = found.begun().map(|archive| archive.tree.path.clone());
+    let mut folders: Vec<String> = home.into_iter().chain(begun).collect();
+    // A root and what is above it is not asked: without a quota there the `NameNode` would count
+    // everything.
     let mut folder = policy.archive.as_str();
     while policy.guard().hdfs(folder).is_ok() {
+        folders.push(folder.to_owned());
+        let Some((parent, _)) = folder.rsplit_once('/') else {
+            break;
+        };
+        folder = parent;
+    }
+    quotas(hdfs, found, &folders, &trees).await
+}
+
+/// The quotas of these folders, in which the archive will be; with any, the weight of each tree
+/// that may go there.
+async fn quotas(
+    hdfs: &Hdfs,
+    found: &mut HdfsFindings,
+    folders: &[String],
+    trees: &[String],
+) -> Result<(), Failure> {
+    for folder in folders {
         if let Some(summary) = hdfs.summary(folder).await? {
             let names = summary.files + summary.folders;
             let space = summary.bytes_replicated;
@@ -89,10 +102,6 @@ async fn quotas(
             });
             found.quotas.extend(limits);
         }
-        let Some((parent, _)) = folder.rsplit_once('/') else {
-            break;
-        };
-        folder = parent;
     }
     if found.quotas.is_empty() {
         return Ok(());

@@ -80,6 +80,11 @@ impl Planner<'_> {
                 places.processes.len()
             ));
         }
+        for path in &places.by_hand {
+            self.notes.push(format!(
+                "{host}: {path} stays: a folder among archived homes was made by hand"
+            ));
+        }
         if !self.collects(host) {
             if self.request.host_homes == Homes::Keep && !places.kept.is_empty() {
                 self.notes.push(format!(

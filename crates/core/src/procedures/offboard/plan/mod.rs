@@ -15,12 +15,13 @@ use super::inventory::{HdfsFindings, Inventory, TableFound};
 use super::policy::Policy;
 use super::scope::{Place, Scope};
 use super::steps::{CLUSTER, Steps};
-use super::{Intent, Request};
+use super::{EVEN_IF_ACTIVE, Intent, Request};
 use crate::actions::{Action, Artefact, hdfs};
 use crate::engine::plan::FORMAT;
 use crate::engine::{Gap, Plan, Risk, Wave};
 use crate::procedures::{Heading, Unplanned};
 pub(super) use delete::{deletes, unfit};
+pub(super) use refusals::{database_inside, in_use, table_inside};
 use refusals::{incomplete, refusals};
 
 /// The waves' indices.
@@ -93,6 +94,11 @@ pub(super) fn plan(
         world: found.world.clone(),
         coverage,
         unasked: request.places.unasked(),
+        overruled: request
+            .even_if_active
+            .then(|| EVEN_IF_ACTIVE.to_owned())
+            .into_iter()
+            .collect(),
         notes: planner.notes,
         pace: None,
         waves: if request.intent == Intent::Delete {

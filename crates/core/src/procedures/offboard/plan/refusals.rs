@@ -4,7 +4,7 @@ use super::delete;
 use crate::actions::guard::{Guard, lies_in};
 use crate::engine::Gap;
 use crate::procedures::offboard::inventory::{
-    Account, Archive, DatabaseFound, HdfsFindings, Inside, Inventory, TableKind,
+    Account, Archive, DatabaseFound, DatabaseInside, HdfsFindings, Inside, Inventory, TableKind,
 };
 use crate::procedures::offboard::policy::Policy;
 use crate::procedures::offboard::scope::Place;
@@ -12,30 +12,46 @@ use crate::procedures::offboard::steps::CLUSTER;
 use crate::procedures::offboard::{Intent, Request};
 use crate::procedures::{Refusal, Unplanned};
 
+/// Who makes databases' folders for others: the metastore, or Hive, as itself, and HDFS's own
+/// account.
+const MAKERS: [&str; 2] = ["hive", "hdfs"];
+
+/// Whatever tells that the user is still here.
+pub(in super::super) fn in_use(found: &Inventory) -> Vec<Refusal> {
+    const HINT: &str = "wait until the account is closed, or plan again with --even-if-active";
+    let user = &found.user;
+    let present = (found.account == Account::Present)
+        .then(|| format!("{user} is active: ensure: present in the admins' data file"));
+    let logins = found.logins().into_iter();
+    let logins = logins.map(|host| format!("{user} is logged in on {host}"));
+    let applications = found.applications.iter();
+    let applications = applications.map(|one| format!("{user} runs the YARN application {one}"));
+    let all = present.into_iter().chain(logins).chain(applications);
+    all.map(|what| Refusal::new(what, HINT)).collect()
+}
+
+/// That a database of somebody else has its folder in a tree that goes.
+pub(in super::super) fn database_inside(name: &str, owner: &str, path: &str) -> String {
+    format!("database {name} of {owner} has its folder inside: {path}")
+}
+
+/// That a table of somebody else, or partitions of it, have files in a tree that goes.
+pub(in super::super) fn table_inside(table: &str, owner: &str, paths: &[String]) -> String {
+    format!(
+        "table {table} of {owner} has its files inside: {}",
+        paths.join(", ")
+    )
+}
+
 /// Every safety rule that forbids it.
 pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) -> Vec<Refusal> {
     let user = &found.user;
     let deletes = request.intent == Intent::Delete;
     let mut all = Vec::new();
-    let mut refuse = |what: String, hint: &str| all.push(Refusal::new(what, hint));
     if !request.even_if_active {
-        const HINT: &str = "wait until the account is closed, or say --even-if-active";
-        if found.account == Account::Present {
-            refuse(
-                format!("{user} is active: ensure: present in the admins' data file"),
-                HINT,
-            );
-        }
-        for host in found.logins() {
-            refuse(format!("{user} is logged in on {host}"), HINT);
-        }
-        for application in &found.applications {
-            refuse(
-                format!("{user} runs the YARN application {application}"),
-                HINT,
-            );
-        }
+        all.extend(in_use(found));
     }
+    let mut refuse = |what: String, hint: &str| all.push(Refusal::new(what, hint));
     let guard = policy.guard();
     for (host, places) in &found.hosts {
         if let Some(Err(error)) = places.uid.map(|uid| guard.uid(user, uid)) {
@@ -69,6 +85,15 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
                     "ask {owner}; where it is {user}'s after all: hdfs dfs -chown {user} {path}; \
                      else rename it"
                 ),
+            );
+        }
+        if let Some(home) = hdfs.home.as_ref().filter(|home| home.tree.folders == 0)
+            && !deletes
+        {
+            let path = &home.tree.path;
+            refuse(
+                format!("{path} is a file, not a folder: no archive can be made of it"),
+                "move it away by hand, into the archives' folder for example, or --delete",
             );
         }
         for path in &hdfs.snapshottable {
@@ -186,6 +211,9 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
         for database in &hive.databases {
             database_refusals(&guard, user.as_str(), database, &mut refuse);
         }
+        for DatabaseInside { name, owner, path } in &hive.databases_inside {
+            refuse(database_inside(name, owner, path), "let its owner move it");
+        }
         let begun = found.hdfs.as_ref().and_then(HdfsFindings::begun);
         for Inside { table, paths } in &hive.inside {
             let relocated =
@@ -193,12 +221,7 @@ pub(super) fn refusals(request: &Request, policy: &Policy, found: &Inventory) ->
             if paths.iter().all(relocated) {
                 continue;
             }
-            let what = format!(
-                "table {} of {} has its files inside: {}",
-                table.id(),
-                table.was.owner,
-                paths.join(", ")
-            );
+            let what = table_inside(&table.id(), &table.was.owner, paths);
             if deletes {
                 refuse(
                     what,
@@ -254,10 +277,10 @@ fn database_refusals(
             "give it a folder of its own first",
         );
     }
-    // The metastore, or Hive, may have made the folder as itself.
+    // Whatever else is a system account may have data of its own.
     if let Some(data) = database.data.as_ref().map(|data| &data.tree)
         && data.owner != user
-        && !guard.is_system(&data.owner)
+        && !MAKERS.contains(&data.owner.as_str())
     {
         let (path, owner) = (&data.path, &data.owner);
         refuse(

@@ -227,7 +227,7 @@ impl Look<'_> {
             let Definitions::Database { database, .. } = line else {
                 continue;
             };
-            if database.owner == self.request.user.as_str()
+            if database.is_of(self.request.user.as_str())
                 && self.policy.guard().database(&database.name).is_ok()
             {
                 folders.extend(path_of(&database.location).map(str::to_owned));

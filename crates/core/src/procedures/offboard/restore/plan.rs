@@ -82,6 +82,7 @@ pub(in super::super) fn plan(
         world: inventory.world.clone(),
         coverage: planner.coverage,
         unasked: inventory.places.unasked(),
+        overruled: Vec::new(),
         notes: planner.notes,
         pace: None,
         waves: [

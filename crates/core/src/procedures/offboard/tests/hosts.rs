@@ -15,6 +15,20 @@ fn a_host_that_names_other_places_is_spared() {
 }
 
 #[test]
+fn a_folder_among_archived_homes_is_told_and_stays() {
+    let mut found = nothing();
+    let path = "/var/userarchive/elvis";
+    let places = found.hosts.get_mut("stat1008").unwrap();
+    places.by_hand.push(path.into());
+    let procedure = Offboard::new(archive(), Policy::default(), None).unwrap();
+    let report = procedure.report(&found);
+    assert!(report.leftovers && report.document.text(None).contains(path));
+    let plan = planned(archive(), &found).unwrap();
+    assert_eq!(plan.steps, []);
+    assert!(plan.notes[0].contains("/var/userarchive/elvis stays"));
+}
+
+#[test]
 fn kept_homes_stay() {
     let request = Request {
         host_homes: Homes::Keep,

@@ -55,6 +55,20 @@ fn an_archive_that_breaks_a_quota_is_refused_with_all_numbers() {
     );
 }
 
+#[test]
+fn the_home_takes_its_own_quota_along() {
+    // The records, and the database's folder.
+    let need = 100 + 3 + 4 + 1 + 4;
+    assert_eq!(refused(HOME, Limit::Names, need), Vec::<String>::new());
+    let said = refused(HOME, Limit::Names, need - 1).concat();
+    assert!(said.ends_with("-setQuota 612 /user/elvis"), "{said}");
+    let said = refused(HOME, Limit::Space, (1 << 20) - 1).concat();
+    assert!(
+        said.ends_with("-setSpaceQuota 1049076 /user/elvis"),
+        "{said}"
+    );
+}
+
 /// Notes where the archive's folder has so many blocks of 1 KiB, twice each, of room; two hosts
 /// have a home of 100 bytes in 7 entries.
 fn noted(blocks: u64) -> Result<Vec<String>, Unplanned> {

@@ -1,6 +1,7 @@
 //! What is not planned at all.
 
 use super::*;
+use crate::procedures::offboard::inventory::DatabaseInside;
 
 /// Makes a sound inventory unsound.
 type Break<'a> = &'a dyn Fn(&mut Inventory);
@@ -13,7 +14,7 @@ fn refusals() {
         tty: "pts/0".into(),
         command: "bash".into(),
     };
-    let rules: [(&str, Break<'_>); 16] = [
+    let rules: [(&str, Break<'_>); 18] = [
         ("ensure: present", &|f| f.account = Account::Present),
         ("logged in on stat1008", &|f| {
             f.hosts
@@ -31,6 +32,10 @@ fn refusals() {
         ("no HDFS to archive to", &|f| f.hdfs = None),
         ("there is no folder", &|f| {
             f.hdfs.as_mut().unwrap().archive_folder = false;
+        }),
+        ("/user/elvis is a file, not a folder", &|f| {
+            let home = f.hdfs.as_mut().unwrap().home.as_mut().unwrap();
+            (home.tree.files, home.tree.folders) = (1, 0);
         }),
         ("has snapshots allowed", &|f| {
             f.hdfs
@@ -67,6 +72,17 @@ fn refusals() {
         ("others' tables: t of azy", &|f| {
             f.hive.as_mut().unwrap().databases[0].tables[0].was.owner = "azy".into();
         }),
+        (
+            "database azydb of azy has its folder inside: /user/elvis/azydb",
+            &|f| {
+                let inside = DatabaseInside {
+                    name: "azydb".into(),
+                    owner: "azy".into(),
+                    path: "/user/elvis/azydb".into(),
+                };
+                f.hive.as_mut().unwrap().databases_inside.push(inside);
+            },
+        ),
         ("database elvis: shares", &|f| {
             f.hive.as_mut().unwrap().databases[0].shared = Some("shares".into());
         }),
