@@ -93,7 +93,9 @@ fn of(source: &Source, rows: &mut Vec<Vec<String>>, notes: &mut Vec<String>) {
     }
     for database in &source.databases {
         let what = format!("database {} ({} tables)", database.name, database.tables);
-        rows.push(row("hive", &what, "", &database.record.settled));
+        let records = database.records();
+        let records: Vec<&str> = records.map(|record| record.settled.as_str()).collect();
+        rows.push(row("hive", &what, "", &records.join(", ")));
     }
     for (database, table, was) in &source.inside {
         let what = format!(
