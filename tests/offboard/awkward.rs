@@ -208,6 +208,67 @@ fn a_home_that_is_a_link_goes_without_what_it_points_to() {
     assert_eq!(link, format!("/root/{user}-kept\n"));
 }
 
+#[test]
+fn a_file_with_names_in_two_homes_comes_back_as_one() {
+    let user = "elvisnames";
+    seed(user);
+    let host = &sandbox().hosts()[0].name;
+    let (one, other) = (format!("/home/{user}"), format!("/srv/home/{user}"));
+    let script = format!(
+        "mkdir -p {other} && echo his > {one}/f && ln {one}/f {other}/g && ln {other}/g {other}/h \
+         && chown -R {user}: {one}/f {other} && echo made"
+    );
+    assert_eq!(on_host(host, &script), "made\n");
+    let before = sandbox().listing(user).unwrap();
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(!host_trees(user).contains(&other));
+    let (_, file) = plan(user, &["--restore"], 3);
+    let killed = offboard_with(&sandbox().config_path())
+        .env("OPSWEEK_CRASH", format!("applied:restore-{host}"))
+        .args(["--plan", &file, "--yes"])
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "{killed:?}");
+    // As a run leaves it that was killed when one of the homes had its name.
+    assert_eq!(
+        on_host(host, &format!("rm -r {other} && echo gone")),
+        "gone\n"
+    );
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(sandbox().listing(user).unwrap() == before);
+    let names = on_host(
+        host,
+        &format!("find {one} {other} -samefile {one}/f | wc -l"),
+    );
+    assert_eq!(names, "3\n");
+}
+
+#[test]
+fn device_nodes_are_named_and_left_out() {
+    let user = "elvisnodes";
+    seed(user);
+    let host = &sandbox().hosts()[0].name;
+    let home = format!("/home/{user}");
+    let before = sandbox().listing(user).unwrap();
+    let script = format!(
+        "touch -r {home} /tmp/{user} && mknod {home}/whiteout c 0 0 && mknod {home}/other c 0 0 \
+         && chown {user}: {home}/whiteout {home}/other && touch -r /tmp/{user} {home} && echo made"
+    );
+    assert_eq!(on_host(host, &script), "made\n");
+    let (planned, file) = plan(user, &LEAVES, 3);
+    let nodes = "(the first of 2 device nodes)";
+    let named = |text: &str| {
+        let told = |line: &str| line.contains("never archived") && line.contains(nodes);
+        assert!(text.lines().any(told), "{text}");
+    };
+    named(&planned.stdout);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    let restored = offboard([user, "--restore", "--yes"]).expect(0);
+    named(&format!("{}{}", restored.stdout, restored.stderr));
+    assert!(sandbox().listing(user).unwrap() == before);
+}
+
 /// What stands for a name that is not UTF-8 where only UTF-8 can be written.
 const STANDS: &[u8; 4] = b"QZQZ";
 const NOT_UTF8: &[u8; 4] = b"\xff\xfe\xc3(";
