@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use crate::support::{
-    Ran, host_trees, in_hdfs, offboard, offboard_with, on_host, sandbox, scratch, seed, world_of,
+    Ran, host_trees, in_hdfs, listing, offboard, offboard_with, on_host, sandbox, scratch, seed,
+    world_of,
 };
 
 const ARCHIVE: &str = "/wmf/data/archive/user";
@@ -206,6 +207,42 @@ fn a_home_that_is_a_link_goes_without_what_it_points_to() {
     offboard([user, "--restore", "--yes"]).expect(0);
     let link = on_host(host, &format!("readlink /home/{user}"));
     assert_eq!(link, format!("/root/{user}-kept\n"));
+}
+
+#[test]
+fn a_table_is_given_away_though_its_files_may_not_be_touched() {
+    let user = "elvistmp";
+    seed(user);
+    let from = format!("/user/hive/warehouse/shared.db/{user}_daily");
+    let folder = format!("/tmp/{user}");
+    for arguments in [
+        &["dfs", "-mkdir", "-p", "/tmp"][..],
+        &["dfs", "-mv", &from, &folder],
+    ] {
+        let done = sandbox().hdfs(None, arguments).unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    sql(&format!(
+        "UPDATE SDS s JOIN TBLS t ON t.SD_ID = s.SD_ID \
+         SET s.LOCATION = REPLACE(s.LOCATION, '{from}', '{folder}') \
+         WHERE t.TBL_NAME = '{user}_daily'"
+    ));
+    let owner = || {
+        sql(&format!(
+            "SELECT OWNER FROM TBLS WHERE TBL_NAME = '{user}_daily'"
+        ))
+    };
+    let files = listing(&[&folder]);
+    assert!(files.contains(user), "{files}");
+    let (planned, file) = plan(user, &LEAVES, 3);
+    let told = format!("in {folder} stay {user}'s: outside offboard.hdfs_roots");
+    assert!(planned.stdout.contains(&told), "{}", planned.stdout);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert_eq!(owner(), [["analytics"]]);
+    assert_eq!(listing(&[&folder]), files);
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert_eq!(owner(), [[user]]);
+    assert_eq!(listing(&[&folder]), files);
 }
 
 #[test]

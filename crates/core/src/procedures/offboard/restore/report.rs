@@ -18,7 +18,7 @@ pub(in super::super) fn report(inventory: &Inventory, found: &Findings) -> Repor
             notes.extend(source.notes.clone());
             of(source, &mut rows, &mut notes);
             let spared = source.hosts.values().any(|back| back.spared.is_some());
-            if rows.is_empty() && !spared {
+            if rows.is_empty() && !spared && source.faults.is_empty() {
                 format!("everything of {} is back", source.archive)
             } else {
                 format!("{} is not all back", source.archive)
