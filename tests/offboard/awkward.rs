@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use crate::support::{
-    Ran, host_trees, in_hdfs, offboard, offboard_with, on_host, sandbox, scratch, seed, world_of,
+    Ran, host_trees, in_hdfs, listing, offboard, offboard_with, on_host, sandbox, scratch, seed,
+    world_of,
 };
 
 const ARCHIVE: &str = "/wmf/data/archive/user";
@@ -206,6 +207,103 @@ fn a_home_that_is_a_link_goes_without_what_it_points_to() {
     offboard([user, "--restore", "--yes"]).expect(0);
     let link = on_host(host, &format!("readlink /home/{user}"));
     assert_eq!(link, format!("/root/{user}-kept\n"));
+}
+
+#[test]
+fn a_table_is_given_away_though_its_files_may_not_be_touched() {
+    let user = "elvistmp";
+    seed(user);
+    let from = format!("/user/hive/warehouse/shared.db/{user}_daily");
+    let folder = format!("/tmp/{user}");
+    for arguments in [
+        &["dfs", "-mkdir", "-p", "/tmp"][..],
+        &["dfs", "-mv", &from, &folder],
+    ] {
+        let done = sandbox().hdfs(None, arguments).unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    sql(&format!(
+        "UPDATE SDS s JOIN TBLS t ON t.SD_ID = s.SD_ID \
+         SET s.LOCATION = REPLACE(s.LOCATION, '{from}', '{folder}') \
+         WHERE t.TBL_NAME = '{user}_daily'"
+    ));
+    let owner = || {
+        sql(&format!(
+            "SELECT OWNER FROM TBLS WHERE TBL_NAME = '{user}_daily'"
+        ))
+    };
+    let files = listing(&[&folder]);
+    assert!(files.contains(user), "{files}");
+    let (planned, file) = plan(user, &LEAVES, 3);
+    let told = format!("in {folder} stay {user}'s: outside offboard.hdfs_roots");
+    assert!(planned.stdout.contains(&told), "{}", planned.stdout);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert_eq!(owner(), [["analytics"]]);
+    assert_eq!(listing(&[&folder]), files);
+    offboard([user, "--restore", "--yes"]).expect(0);
+    assert_eq!(owner(), [[user]]);
+    assert_eq!(listing(&[&folder]), files);
+}
+
+#[test]
+fn a_file_with_names_in_two_homes_comes_back_as_one() {
+    let user = "elvisnames";
+    seed(user);
+    let host = &sandbox().hosts()[0].name;
+    let (one, other) = (format!("/home/{user}"), format!("/srv/home/{user}"));
+    let script = format!(
+        "mkdir -p {other} && echo his > {one}/f && ln {one}/f {other}/g && ln {other}/g {other}/h \
+         && chown -R {user}: {one}/f {other} && echo made"
+    );
+    assert_eq!(on_host(host, &script), "made\n");
+    let before = sandbox().listing(user).unwrap();
+    let (_, file) = plan(user, &LEAVES, 3);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(!host_trees(user).contains(&other));
+    let (_, file) = plan(user, &["--restore"], 3);
+    let killed = offboard_with(&sandbox().config_path())
+        .env("OPSWEEK_CRASH", format!("applied:restore-{host}"))
+        .args(["--plan", &file, "--yes"])
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "{killed:?}");
+    // As a run leaves it that was killed when one of the homes had its name.
+    assert_eq!(
+        on_host(host, &format!("rm -r {other} && echo gone")),
+        "gone\n"
+    );
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    assert!(sandbox().listing(user).unwrap() == before);
+    let names = on_host(
+        host,
+        &format!("find {one} {other} -samefile {one}/f | wc -l"),
+    );
+    assert_eq!(names, "3\n");
+}
+
+#[test]
+fn device_nodes_are_named_and_left_out() {
+    let user = "elvisnodes";
+    seed(user);
+    let host = &sandbox().hosts()[0].name;
+    let home = format!("/home/{user}");
+    let before = sandbox().listing(user).unwrap();
+    let script = format!(
+        "touch -r {home} /tmp/{user} && mknod {home}/whiteout c 0 0 && mknod {home}/other c 0 0 \
+         && chown {user}: {home}/whiteout {home}/other && touch -r /tmp/{user} {home} && echo made"
+    );
+    assert_eq!(on_host(host, &script), "made\n");
+    let (planned, file) = plan(user, &LEAVES, 3);
+    let nodes = "(the first of 2 device nodes)";
+    let named = |text: &str| {
+        let told = |line: &str| line.contains("never archived") && line.contains(nodes);
+        assert!(text.lines().any(told), "{text}");
+    };
+    named(&planned.stdout);
+    offboard(["--plan", &file, "--yes"]).expect(0);
+    let restored = offboard([user, "--restore", "--yes"]).expect(0);
+    named(&format!("{}{}", restored.stdout, restored.stderr));
+    assert!(sandbox().listing(user).unwrap() == before);
 }
 
 /// What stands for a name that is not UTF-8 where only UTF-8 can be written.

@@ -248,6 +248,37 @@ fn what_was_put_back_by_hand_is_left_and_the_rest_comes() {
 }
 
 #[test]
+fn what_a_drop_that_was_cut_short_took_comes_back_though_a_new_plan_never_saw_it() {
+    let user = "elvishalfdrop";
+    leaver(user);
+    let before = world(user);
+    let (file, _) = plan(user, &LEAVES, "archive");
+    kill(&file, &format!("started:drop-{user}"));
+    // The drop goes from table to table.
+    let sql = |text: &str| sandbox().metastore_sql(text).unwrap();
+    let tables = format!(
+        "FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID WHERE d.NAME = '{user}' AND t.TBL_NAME = 'events'"
+    );
+    for of in ["TABLE_PARAMS", "TBL_PRIVS", "TAB_COL_STATS"] {
+        sql(&format!(
+            "DELETE FROM {of} WHERE TBL_ID IN (SELECT t.TBL_ID {tables})"
+        ));
+    }
+    sql(&format!("DELETE t {tables}"));
+    sql(&format!(
+        "DELETE f FROM FUNCS f JOIN DBS d ON f.DB_ID = d.DB_ID WHERE d.NAME = '{user}'"
+    ));
+    let lock = format!("{ARCHIVE}/.{user}.lock");
+    hdfs(&["dfs", "-rm", "-skipTrash", &lock]);
+    let (file, _) = plan(user, &LEAVES, "again");
+    run(&["--plan", &file, "--yes"], 0);
+    let (file, _) = plan(user, &["--restore"], "restore");
+    kill(&file, &format!("applied:make-database-{user}"));
+    run(&["--plan", &file, "--yes"], 0);
+    same(&before, &world(user));
+}
+
+#[test]
 fn what_is_in_the_way_is_refused_and_never_touched() {
     let user = "elvisway";
     seed(user);

@@ -356,7 +356,7 @@ impl Action {
                 .collect(),
             Self::ChangeOwner { .. } => Vec::new(),
             Self::DropDatabase { proof, .. } => vec![proof],
-            Self::CreateDatabase(action) => action.paths().into(),
+            Self::CreateDatabase(action) => action.paths(),
             Self::MoveTable(action) => action.paths(),
         };
         paths.into_iter().filter_map(path_fault).collect()

@@ -51,9 +51,10 @@ for root in "${roots[@]}"; do
   if [ -z "$owner" ] && ! id -un -- "$home_uid" >/dev/null 2>&1; then owner=$home_uid; fi
   counts=$(find "$path" -xdev -printf '%y %s %T@\n' | awk '
     { if ($1 == "d") d++; else if ($1 == "f") { f++; b += $2 } else o++
+      if ($1 == "b" || $1 == "c") n++
       if ($3 + 0 > t) t = $3 + 0 }
-    END { printf "%.0f %.0f %.0f %.0f %.0f", f, d, o, b, int(t) }') || fail "cannot read all of $path"
-  read -r files folders others bytes newest <<<"$counts"
+    END { printf "%.0f %.0f %.0f %.0f %.0f %.0f", f, d, o, b, int(t), n }') || fail "cannot read all of $path"
+  read -r files folders others bytes newest devices <<<"$counts"
   emit home "$path" "$kind" "$target" "$home_uid" "$(stat -c %U -- "$path")" "$dev" "$ino" \
     "$files" "$folders" "$others" "$bytes" "$newest"
   [ "$kind" = folder ] || continue
@@ -63,6 +64,10 @@ for root in "${roots[@]}"; do
   while read -r mount; do
     [ -z "$mount" ] || emit mount "$mount"
   done <<<"$mounts" || fail "cannot tell what is mounted in $path"
+  if [ "$devices" != 0 ]; then
+    first=$(find "$path" -xdev \( -type b -o -type c \) -print -quit) || fail "cannot read all of $path"
+    emit devices "$devices" "$first"
+  fi
   for name in "$@"; do
     find "$path" -mindepth 1 -maxdepth 1 -name "$name" -printf 'secret\0%p\0'
   done

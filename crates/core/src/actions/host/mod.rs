@@ -187,7 +187,7 @@ pub(super) fn said(host: &HostName, exit: &Exit, stderr: &[u8]) -> Failure {
 }
 
 /// `find`'s arguments for everything under the places but what is left out at the top of those
-/// that are homes; sockets cannot be archived.
+/// that are homes; sockets cannot be archived, and device nodes are not to be unpacked by root.
 pub(super) fn find(places: &[&str], homes: &[&str], leave_out: &[String]) -> Vec<String> {
     let relative = |path: &&str| path.trim_start_matches('/').to_owned();
     let mut arguments: Vec<String> = places.iter().map(relative).collect();
@@ -211,7 +211,9 @@ pub(super) fn find(places: &[&str], homes: &[&str], leave_out: &[String]) -> Vec
         arguments.extend(tests.join(&"-o".to_owned()));
         arguments.extend([")", "-prune", "-o"].map(str::to_owned));
     }
-    arguments.extend(["-not", "-type", "s"].map(str::to_owned));
+    for kind in ["s", "b", "c"] {
+        arguments.extend(["-not", "-type", kind].map(str::to_owned));
+    }
     arguments
 }
 

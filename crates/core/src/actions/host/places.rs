@@ -39,7 +39,7 @@ pub struct Home {
     pub files: u64,
     /// Folders in it, itself included.
     pub folders: u64,
-    /// Links, pipes, sockets in it.
+    /// Links, pipes, sockets, device nodes in it.
     pub others: u64,
     /// The files' sizes summed.
     pub bytes: u64,
@@ -150,7 +150,7 @@ pub struct Places {
     pub tombs: Vec<(String, (u64, u64))>,
     /// Mount points in a home.
     pub mounts: Vec<String>,
-    /// Secrets and caches at the top of a home, which are never archived.
+    /// Secrets and caches at the top of a home, and device nodes, which are never archived.
     pub secrets: Vec<String>,
     /// The user's own systemd timers, all inside a home.
     pub timers: Vec<String>,
@@ -234,6 +234,14 @@ pub fn parse(user: &UserName, answer: &[u8]) -> Result<Places, Damaged> {
             "by-hand" => places.by_hand.push(next()?),
             "mount" => places.mounts.push(next()?),
             "secret" => places.secrets.push(next()?),
+            "devices" => {
+                let (count, first): (u64, _) = (number(&next()?)?, next()?);
+                let what = match count {
+                    1 => "a device node".to_owned(),
+                    _ => format!("the first of {count} device nodes"),
+                };
+                places.secrets.push(format!("{first} ({what})"));
+            }
             "timer" => places.timers.push(next()?),
             "linger" => places.linger = true,
             "process" => places.processes.push(Process {
@@ -328,6 +336,9 @@ mod tests {
         "/home/elvis/.ssh",
         "by-hand",
         "/var/userarchive/elvis",
+        "devices",
+        "2",
+        "/home/elvis/c",
         "mount",
         "/home/elvis/data",
         "home",
@@ -387,6 +398,8 @@ mod tests {
         );
         assert_eq!(places.kept.size(), (5, 4116));
         assert_eq!(places.mounts, ["/home/elvis/data"]);
+        let devices = "/home/elvis/c (the first of 2 device nodes)";
+        assert_eq!(places.secrets, ["/home/elvis/.ssh", devices]);
         assert!(places.linger && !places.processes[0].is_login() && !places.is_empty());
     }
 

@@ -1,5 +1,7 @@
 //! A database with all that was in it, from an archive's record.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,8 +28,12 @@ pub struct CreateDatabase {
     pub owner: String,
     /// How many tables it had, for people.
     pub tables: u64,
-    /// The record of its definitions.
+    /// The last record of its definitions.
     pub record: Artefact,
+    /// Earlier ones, the latest of them first: a drop that was cut short may have left the last
+    /// one little.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Artefact>,
     /// A folder that exists, which the metastore may have for the database's own until it has
     /// been told of that.
     pub shelter: String,
@@ -40,6 +46,19 @@ enum Thing {
     /// Partitions of the table before.
     Partitions(Vec<PartitionRecord>),
     Function(FunctionRecord),
+}
+
+/// What the records had so far. A table goes with its partitions, in one transaction: a later
+/// record that has it has them all.
+#[derive(Default)]
+struct Known {
+    database: bool,
+    tables: HashSet<String>,
+    functions: HashSet<String>,
+    /// The table that partitions are now of.
+    table: Option<TableRecord>,
+    /// Whether it had not been seen before.
+    new: bool,
 }
 
 /// What is done with the things, one after the other.
@@ -59,31 +78,51 @@ enum Seen {
 impl CreateDatabase {
     pub(crate) async fn observe(&self, world: &World) -> Result<State, Failure> {
         let (hdfs, metastore) = (world.hdfs()?, world.metastore()?);
-        let Some(record) = self.record.find(hdfs).await? else {
-            // The plan's last step gives the records up.
-            let made = metastore.database(&self.name).await?.is_some();
-            return Ok(if made && self.record.given_up(hdfs).await? {
-                State::Done
-            } else {
-                State::Waiting(self.record.settled.clone())
-            });
+        let records = match self.find(hdfs).await? {
+            Ok(records) => records,
+            Err(missing) => {
+                // The plan's last step gives the records up.
+                let made = metastore.database(&self.name).await?.is_some();
+                return Ok(if made && missing.given_up(hdfs).await? {
+                    State::Done
+                } else {
+                    State::Waiting(missing.settled.clone())
+                });
+            }
         };
-        Ok(match self.compare(hdfs, metastore, record).await? {
+        Ok(match self.compare(hdfs, metastore, &records).await? {
             Seen::Whole => State::Done,
             Seen::Part => State::Pending,
             Seen::Other(why) => State::Drifted(why),
         })
     }
 
+    /// Where its records are now, the last one first; the inner error: the first that is not there.
+    async fn find(&self, hdfs: &Hdfs) -> Result<Result<Vec<&str>, &Artefact>, Failure> {
+        let mut found = Vec::new();
+        for record in self.records() {
+            match record.find(hdfs).await? {
+                Some(path) => found.push(path),
+                None => return Ok(Err(record)),
+            }
+        }
+        Ok(Ok(found))
+    }
+
+    /// All its records, the last one first.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Artefact> {
+        std::iter::once(&self.record).chain(&self.earlier)
+    }
+
     async fn compare(
         &self,
         hdfs: &Hdfs,
         metastore: &Metastore,
-        record: &str,
+        records: &[&str],
     ) -> Result<Seen, Failure> {
         let mut seen = Seen::Whole;
         let mut table: Option<(Box<TableRecord>, Likeness)> = None;
-        let mut things = std::pin::pin!(self.things(hdfs, record));
+        let mut things = std::pin::pin!(self.things(hdfs, records));
         while let Some(thing) = things.try_next().await? {
             let (like, what) = match thing {
                 Thing::Database(record) => {
@@ -144,13 +183,13 @@ impl CreateDatabase {
     pub(in crate::actions) async fn apply(&self, world: &World, cx: &Cx) -> Result<Value, Failure> {
         let (hdfs, metastore) = (world.hdfs()?, world.metastore()?);
         world.guard.database(&self.name)?;
-        let gone = || Failure::drifted(format!("{} is gone", self.record.settled));
-        let record = self.record.find(hdfs).await?.ok_or_else(gone)?;
+        let gone = |record: &Artefact| Failure::drifted(format!("{} is gone", record.settled));
+        let records = self.find(hdfs).await?.map_err(gone)?;
         let mut database = None;
         let mut count = 0;
         for pass in [Pass::Begin, Pass::End] {
             let mut table: Option<Box<TableRecord>> = None;
-            let mut things = std::pin::pin!(self.things(hdfs, record));
+            let mut things = std::pin::pin!(self.things(hdfs, &records));
             while let Some(thing) = things.try_next().await? {
                 if cx.cancel().is_cancelled() {
                     return Err(Failure::interrupted());
@@ -184,7 +223,7 @@ impl CreateDatabase {
                 cx.progress(count, None, "definitions");
             }
         }
-        let database = database.ok_or_else(gone)?;
+        let database = database.ok_or_else(|| gone(&self.record))?;
         metastore.end_database(&database).await?;
         Ok(json!({ "definitions": count / 2 }))
     }
@@ -218,104 +257,116 @@ impl CreateDatabase {
         }
     }
 
-    /// What the record has of this database, in its order. Anything about another one that
-    /// pretends to be of this one is a damaged record.
+    /// What the records have of this database, in their order, each thing as the first that has
+    /// it says. Anything about another one that pretends to be of this one is a damaged record.
     fn things<'a>(
         &'a self,
         hdfs: &Hdfs,
-        record: &str,
+        records: &[&str],
     ) -> impl futures::Stream<Item = Result<Thing, Failure>> + Send + use<'a> {
+        let (hdfs, records) = (hdfs.clone(), records.iter().map(|&path| path.to_owned()));
+        let lines = futures::stream::iter(records.collect::<Vec<_>>()).flat_map(move |path| {
+            let at = path.clone();
+            let line = move |line| (path.clone(), line);
+            lines::<Definitions>(&hdfs, &at).map_ok(line)
+        });
         // The last batch is handed on when they have ended, and they are asked once more.
-        let lines = Box::pin(lines::<Definitions>(hdfs, record).fuse());
+        let lines = Box::pin(lines.fuse());
         futures::stream::try_unfold(
-            (lines, None::<TableRecord>, None::<Thing>),
-            move |(mut lines, mut table, next)| async move {
+            (lines, Known::default(), None::<Thing>),
+            move |(mut lines, mut known, next)| async move {
                 if let Some(next) = next {
-                    return Ok(Some((next, (lines, table, None))));
+                    return Ok(Some((next, (lines, known, None))));
                 }
                 let mut batch = Vec::new();
                 loop {
-                    let Some(line) = lines.try_next().await? else {
+                    let Some((path, line)) = lines.try_next().await? else {
                         let rest = (!batch.is_empty()).then_some(Thing::Partitions(batch));
-                        return Ok(rest.map(|rest| (rest, (lines, table, None))));
+                        return Ok(rest.map(|rest| (rest, (lines, known, None))));
                     };
-                    let thing = match self.thing(line, table.as_ref())? {
+                    let thing = match self.thing(&path, line, &mut known)? {
                         None => continue,
                         Some(Thing::Partitions(more)) => {
                             batch.extend(more);
                             if batch.len() < BATCH {
                                 continue;
                             }
-                            return Ok(Some((Thing::Partitions(batch), (lines, table, None))));
+                            return Ok(Some((Thing::Partitions(batch), (lines, known, None))));
                         }
                         Some(thing) => thing,
                     };
-                    if let Thing::Table(record) = &thing {
-                        table = Some(TableRecord::clone(record));
-                    }
                     return Ok(Some(if batch.is_empty() {
-                        (thing, (lines, table, None))
+                        (thing, (lines, known, None))
                     } else {
-                        (Thing::Partitions(batch), (lines, table, Some(thing)))
+                        (Thing::Partitions(batch), (lines, known, Some(thing)))
                     }));
                 }
             },
         )
     }
 
-    /// One line, if it is of this database.
+    /// One line of the record at `path`, if it is of this database and nobody has it yet.
     fn thing(
         &self,
+        path: &str,
         line: Definitions,
-        table: Option<&TableRecord>,
+        known: &mut Known,
     ) -> Result<Option<Thing>, Failure> {
         let damaged = |what: &str| {
             Failure::new(
-                format!("{}: {what}", self.record.settled),
+                format!("{path}: {what}"),
                 "the record is damaged; look at it".to_owned(),
             )
         };
-        Ok(Some(match line {
-            Definitions::Database { database, .. } if database.name != self.name => {
-                return Ok(None);
-            }
+        Ok(match line {
+            Definitions::Database { database, .. } if database.name != self.name => None,
             Definitions::Database { thrift, .. } => {
                 let thrift = thrift.ok_or_else(|| damaged("an older version wrote it"))?;
                 let record = DatabaseRecord::decode(&thrift)?;
                 if record.name() != self.name || record.owner() != self.owner {
                     return Err(damaged("the database is another's"));
                 }
-                Thing::Database(record)
+                let new = !std::mem::replace(&mut known.database, true);
+                new.then_some(Thing::Database(record))
             }
-            Definitions::Table { table } if table.database != self.name => return Ok(None),
+            Definitions::Table { table } if table.database != self.name => None,
             Definitions::Table { table } => {
                 let record = TableRecord::decode(&table.thrift)?;
                 if record.database() != self.name || record.name() != table.name {
                     return Err(damaged("a table is another database's"));
                 }
-                Thing::Table(Box::new(record))
+                known.new = known.tables.insert(table.name);
+                known.table = Some(record.clone());
+                known.new.then(|| Thing::Table(Box::new(record)))
             }
-            Definitions::Partition { database, .. } if database != self.name => return Ok(None),
+            Definitions::Partition { database, .. } if database != self.name => None,
             Definitions::Partition { partition, .. } => {
                 let record = PartitionRecord::decode(&partition.thrift)?;
-                if !table.is_some_and(|table| record.is_of(table)) {
+                if !known
+                    .table
+                    .as_ref()
+                    .is_some_and(|table| record.is_of(table))
+                {
                     return Err(damaged("a partition is another table's"));
                 }
-                Thing::Partitions(vec![record])
+                known.new.then(|| Thing::Partitions(vec![record]))
             }
-            Definitions::Function { database, .. } if database != self.name => return Ok(None),
+            Definitions::Function { database, .. } if database != self.name => None,
             Definitions::Function { function, .. } => {
                 let record = FunctionRecord::decode(&function)?;
                 if record.database() != self.name {
                     return Err(damaged("a function is another database's"));
                 }
-                Thing::Function(record)
+                let new = known.functions.insert(record.name().to_owned());
+                new.then_some(Thing::Function(record))
             }
-        }))
+        })
     }
 
-    pub(in crate::actions) fn paths(&self) -> [&str; 3] {
-        [&self.record.staged, &self.record.settled, &self.shelter]
+    pub(in crate::actions) fn paths(&self) -> Vec<&str> {
+        let records = self.records();
+        let paths = records.flat_map(|record| [record.staged.as_str(), &record.settled]);
+        paths.chain([self.shelter.as_str()]).collect()
     }
 
     pub(in crate::actions) fn summary(&self) -> String {

@@ -226,12 +226,12 @@ async fn unpack(
     let places: Vec<tarball::Place> = action
         .places
         .iter()
-        .map(|place| place.path.as_str())
-        .chain(action.also.iter().map(String::as_str))
-        .map(relative)
-        .map(|path| tarball::Place {
-            path: path.as_bytes().to_vec(),
-            wanted: wanted.contains(&path),
+        .map(|place| (place.path.as_str(), true))
+        .chain(action.also.iter().map(|path| (path.as_str(), false)))
+        .map(|(path, there)| tarball::Place {
+            path: relative(path).as_bytes().to_vec(),
+            wanted: wanted.contains(&relative(path)),
+            there,
         })
         .collect();
     let (from_hdfs, compressed) = mpsc::channel::<Bytes>(4);

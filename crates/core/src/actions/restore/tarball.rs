@@ -38,6 +38,9 @@ pub struct Place {
     pub path: Vec<u8>,
     /// Whether its entries are passed on; else they are only looked at.
     pub wanted: bool,
+    /// Whether it is on the host as the tarball has it, or will be: its files may be given other
+    /// names elsewhere.
+    pub there: bool,
 }
 
 /// Copies the entries of the wanted places from `tarball` to `out`, as they are, and ends the
@@ -245,9 +248,12 @@ impl Entry {
                 links.insert(name.to_vec());
             }
             EntryType::Link => {
-                let same = inside(&self.link, places).is_some_and(|of| of.path == place.path);
-                if !same || through(&self.link, links) {
-                    return refuse("another name of a file outside the user's places");
+                let of = inside(&self.link, places);
+                let known = of.is_some_and(|of| of.there || !place.wanted);
+                if !known || through(&self.link, links) {
+                    return refuse(
+                        "another name of a file outside the places that are to be there",
+                    );
                 }
             }
             _ => return refuse("which is no file, folder, link or pipe"),

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::elsewhere;
-use super::inventory::TableFound;
 use super::policy::Policy;
 use crate::actions::guard::{UserName, lies_in, path_fault};
 use crate::actions::{Action, hdfs};
@@ -72,17 +71,6 @@ pub struct Given {
     pub created: i64,
     /// The folder whose files went with it.
     pub path: Option<String>,
-}
-
-impl Given {
-    pub(super) fn of(table: &TableFound) -> Self {
-        Self {
-            database: table.database.clone(),
-            table: table.name.clone(),
-            created: table.was.created,
-            path: table.path.clone().filter(|_| table.data.is_some()),
-        }
-    }
 }
 
 /// The file's text.

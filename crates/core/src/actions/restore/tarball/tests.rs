@@ -3,13 +3,15 @@ use proptest::prelude::*;
 use tar::Builder;
 
 fn places() -> Vec<Place> {
-    let place = |path: &str, wanted| Place {
+    let place = |path: &str, wanted, there| Place {
         path: path.as_bytes().to_vec(),
         wanted,
+        there,
     };
     vec![
-        place("home/elvis", true),
-        place("var/spool/cron/crontabs/elvis", false),
+        place("home/elvis", true, true),
+        place("srv/home/elvis", false, true),
+        place("var/spool/cron/crontabs/elvis", false, false),
     ]
 }
 
@@ -84,10 +86,14 @@ fn entries_of_wanted_places_come_through_as_they_are() {
         2001,
         b"",
     );
-    let whole = ended([file.clone(), cron, link.clone(), hard.clone()].concat());
+    let (from, to) = (b"home/elvis/c", b"srv/home/elvis/c");
+    let across = one(EntryType::Link, from, to, 0o644, 2001, b"");
+    let back = one(EntryType::Link, to, from, 0o644, 2001, b"");
+    let links = [link, hard, across].concat();
+    let whole = ended([file.clone(), cron, links.clone(), back].concat());
     let (copied, out) = filtered(&whole).unwrap();
-    assert_eq!(copied, 3);
-    assert_eq!(out, ended([file, link, hard].concat()));
+    assert_eq!(copied, 4);
+    assert_eq!(out, ended([file, links].concat()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{ARCHIVE, COLLECT, DROP, Planner, RECORD};
 use crate::actions::guard::lies_in;
+use crate::actions::hdfs::Tree;
 use crate::actions::move_table::MoveTable;
 use crate::actions::{Artefact, hdfs, hive};
 use crate::engine::Risk;
@@ -115,7 +116,7 @@ impl Planner<'_> {
         let doomed = self.doomed().into_iter().map(|tree| tree.path.clone());
         let mut roots: Vec<String> = moved.chain(doomed).collect();
         for table in &hive.tables {
-            if let Some(path) = table.path.as_ref().filter(|_| table.data.is_some())
+            if let Some((path, _)) = self.files(table)
                 && !roots.iter().any(|root| lies_in(path, root))
             {
                 roots.push(path.clone());
@@ -203,7 +204,16 @@ impl Planner<'_> {
                 .iter()
                 .map(|moving| (moving.table.id(), moving.to.clone()))
                 .collect(),
-            given: hive.tables.iter().map(Given::of).collect(),
+            given: hive
+                .tables
+                .iter()
+                .map(|table| Given {
+                    database: table.database.clone(),
+                    table: table.name.clone(),
+                    created: table.was.created,
+                    path: self.files(table).map(|(path, _)| path.clone()),
+                })
+                .collect(),
             new_owner: self.request.new_owner.as_ref().map(ToString::to_string),
             others: hive.inside.iter().flat_map(|i| i.paths.clone()).collect(),
             trashed: self
@@ -406,6 +416,13 @@ impl Planner<'_> {
         );
     }
 
+    /// A table's folder, if its files may be given away with it.
+    fn files<'t>(&self, table: &'t TableFound) -> Option<(&'t String, &'t Tree)> {
+        let files = table.path.as_ref().zip(table.data.as_ref())?;
+        let guard = self.policy.guard();
+        guard.hdfs(files.0).is_ok().then_some(files)
+    }
+
     pub(super) fn give(&mut self, tables: &[TableFound], new_owner: &str) {
         let mut given: Vec<String> = Vec::new();
         for table in tables {
@@ -423,7 +440,14 @@ impl Planner<'_> {
                 "others need it",
                 action,
             );
-            let Some((path, data)) = table.path.as_ref().zip(table.data.as_ref()) else {
+            let Some((path, data)) = self.files(table) else {
+                if let (Some(path), Some(_)) = (&table.path, &table.data) {
+                    let (id, owner) = (table.id(), &table.was.owner);
+                    let note = format!(
+                        "files of {id} in {path} stay {owner}'s: outside offboard.hdfs_roots"
+                    );
+                    self.notes.push(note);
+                }
                 continue;
             };
             let root = self.moved(path).unwrap_or_else(|| path.clone());

@@ -55,7 +55,8 @@ pub(super) fn plan(
     incomplete(request, found)?;
     let mut planner = Planner::new(request, policy, found);
     planner.steps()?;
-    let refusals = planner.over_quota();
+    let mut refusals = planner.steps.refusals(&policy.guard());
+    refusals.extend(planner.over_quota());
     if !refusals.is_empty() {
         return Err(Unplanned::Refused(refusals));
     }

@@ -411,34 +411,44 @@ impl Look<'_> {
         self.given(hdfs, metastore, source).await
     }
 
-    /// The databases as the last run that recorded them has them.
+    /// The databases as the last run that recorded them has them, with what only earlier ones
+    /// have: a drop that was cut short leaves a later run the rest.
     async fn databases(&self, hdfs: &Hdfs, source: &mut Source) -> Result<(), Failure> {
         let mut all: BTreeMap<String, CreateDatabase> = BTreeMap::new();
-        for (suffix, manifest) in &source.runs {
+        let mut tables = BTreeSet::new();
+        for (suffix, manifest) in source.runs.iter().rev() {
             if manifest.databases.is_empty() {
                 continue;
             }
             let name = format!("hive{suffix}.jsonl.zst");
-            let path = format!("{}/{name}", source.records);
-            let mut lines = std::pin::pin!(lines::<Definitions>(hdfs, &path));
+            let record = Artefact {
+                staged: format!("{}/{name}", source.records),
+                settled: format!("{}/{name}", source.settled()),
+            };
+            let mut lines = std::pin::pin!(lines::<Definitions>(hdfs, &record.staged));
             while let Some(line) = lines.try_next().await? {
                 match line {
                     Definitions::Database { database, .. } => {
-                        let record = Artefact {
-                            staged: path.clone(),
-                            settled: format!("{}/{name}", source.settled()),
-                        };
+                        let name = database.name.clone();
+                        let earlier = all.get_mut(&name).map(|create| &mut create.earlier);
+                        if let Some(earlier) = earlier {
+                            earlier.push(record.clone());
+                            continue;
+                        }
                         let create = CreateDatabase {
-                            name: database.name.clone(),
+                            name: database.name,
                             owner: self.request.user.to_string(),
                             tables: 0,
-                            record,
+                            record: record.clone(),
+                            earlier: Vec::new(),
                             shelter: self.policy.archive.clone(),
                         };
-                        all.insert(database.name, create);
+                        all.insert(name, create);
                     }
                     Definitions::Table { table } => {
-                        if let Some(create) = all.get_mut(&table.database) {
+                        if let Some(create) = all.get_mut(&table.database)
+                            && tables.insert((table.database, table.name))
+                        {
                             create.tables += 1;
                         }
                     }

@@ -18,7 +18,7 @@ pub(in super::super) fn report(inventory: &Inventory, found: &Findings) -> Repor
             notes.extend(source.notes.clone());
             of(source, &mut rows, &mut notes);
             let spared = source.hosts.values().any(|back| back.spared.is_some());
-            if rows.is_empty() && !spared {
+            if rows.is_empty() && !spared && source.faults.is_empty() {
                 format!("everything of {} is back", source.archive)
             } else {
                 format!("{} is not all back", source.archive)
@@ -93,7 +93,9 @@ fn of(source: &Source, rows: &mut Vec<Vec<String>>, notes: &mut Vec<String>) {
     }
     for database in &source.databases {
         let what = format!("database {} ({} tables)", database.name, database.tables);
-        rows.push(row("hive", &what, "", &database.record.settled));
+        let records = database.records();
+        let records: Vec<&str> = records.map(|record| record.settled.as_str()).collect();
+        rows.push(row("hive", &what, "", &records.join(", ")));
     }
     for (database, table, was) in &source.inside {
         let what = format!(

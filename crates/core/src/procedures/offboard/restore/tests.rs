@@ -106,6 +106,7 @@ fn source() -> Source {
             owner: "elvis".into(),
             tables: 2,
             record: artefact("hive.jsonl.zst"),
+            earlier: Vec::new(),
             shelter: "/wmf/data/archive/user".into(),
         }],
         inside: vec![("other".into(), "o".into(), evidence("azy"))],

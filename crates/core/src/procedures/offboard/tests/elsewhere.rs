@@ -108,3 +108,47 @@ fn what_cannot_move_and_what_is_not_the_users_is_refused() {
     hosts.include.clear();
     assert!(new(hosts).contains("without hive"));
 }
+
+#[test]
+fn files_of_a_given_table_stay_where_nothing_may_be_changed() {
+    let mut found = found();
+    let hive = found.hive.as_mut().unwrap();
+    hive.tables
+        .push(table("shared", "t", "elvis", "/tmp/elvis"));
+    let plan = planned(asked(Intent::Archive), &found).unwrap();
+    let ids: Vec<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+    assert!(ids.contains(&"owner-shared.t") && !ids.contains(&"owner-files-shared.t"));
+    let note = "files of shared.t in /tmp/elvis stay elvis's: outside offboard.hdfs_roots";
+    assert!(
+        plan.notes.iter().any(|told| told == note),
+        "{:?}",
+        plan.notes
+    );
+    // A restore refuses what it could not change.
+    let manifest = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Hdfs(crate::actions::hdfs::Action::Put { content, .. }) => {
+            crate::procedures::offboard::manifest::read(content.as_bytes())
+                .filter(|manifest| !manifest.given.is_empty())
+        }
+        _ => None,
+    });
+    let faults = manifest.unwrap().faults(
+        &user("elvis"),
+        &Policy::default(),
+        "/wmf/data/archive/user/elvis",
+        &["/user/hive/warehouse/elvis.db".to_owned()],
+    );
+    assert_eq!(faults, [""; 0]);
+}
+
+#[test]
+fn a_step_that_the_guard_would_stop_is_no_plan() {
+    let mut found = everything();
+    let hdfs = found.hdfs.as_mut().unwrap();
+    hdfs.parts = vec![tree("/tmp/elvis")];
+    let refused = planned(archive(), &found);
+    let Err(Unplanned::Refused(all)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(all[0].what.contains("/tmp/elvis is in none of"), "{all:?}");
+}
