@@ -68,10 +68,6 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     let (known, other) = (at("KerberosPrincipal"), at("principal"));
     for (row, place) in [
         (
-            format!("(4, 'druid', {uri}, NULL, NULL)"),
-            "dbs 4 (druid), sqlalchemy_uri: superset/",
-        ),
-        (
             format!("(5, 'trino', 'trino://h/x', {other}, NULL)"),
             "dbs 5 (trino), extra engine_params.connect_args.principal: superset/",
         ),
@@ -89,8 +85,15 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     }
     assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
 
+    // In a URI it is told, however it is written there.
+    let told = format!("(4, 'druid', {uri}, NULL, NULL)");
+    own.connections(&told);
+    let ran = own.db_sync([own.name, "--dry-run"]).expect(3);
+    let stays = format!("dbs 4 (druid), sqlalchemy_uri: {PRINCIPAL} stays");
+    assert!(ran.stdout.contains(&stays), "{}", ran.stdout);
+
     // What comes between the look and the copy is noticed by the proof.
-    let good = format!("(5, 'trino', 'trino://h/x', {known}, NULL)");
+    let good = format!("{told}, (5, 'trino', 'trino://h/x', {known}, NULL)");
     own.connections(&good);
     let plan = scratch("principals.json");
     let plan = plan.to_str().unwrap();
@@ -107,7 +110,7 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     own.connections(&good);
     own.sync().expect(0);
     assert_eq!(own.seen(), NEW);
-    let extra = format!("SELECT extra FROM {}.dbs", own.staging);
+    let extra = format!("SELECT extra FROM {}.dbs WHERE id = 5", own.staging);
     let extra = sql("metadata", &extra);
     assert!(extra.contains("superset/superset-next.svc.eqiad.wmnet@WIKIMEDIA"));
     assert!(!extra.contains(PRINCIPAL), "{extra}");

@@ -257,15 +257,18 @@ async fn extras(
     for (id, name, extra, uri) in rows {
         let place = format!("dbs {id} ({name})");
         let uri = plain_uri(&uri);
-        let mut standing: Changes = rewriting
-            .standing_in(&uri)
-            .map(|change| (String::new(), change))
-            .collect();
+        let mut standing: Vec<Change> = rewriting.standing_in(&uri).collect();
         if standing.is_empty() && may_hold_principal(&uri) {
-            let unknown = ("a principal in a URI".to_owned(), None);
-            standing.push((String::new(), unknown));
+            standing.push(("a principal in a URI".to_owned(), None));
         }
-        secrets.add(&format!("{place}, sqlalchemy_uri"), rewriting, standing);
+        // No rule is about URIs: told, and not guessed what should become of it.
+        secrets
+            .principals
+            .extend(standing.into_iter().map(|(old, new)| Found {
+                place: format!("{place}, sqlalchemy_uri"),
+                old,
+                new,
+            }));
         let Some(extra) = extra.filter(|extra| !extra.trim().is_empty()) else {
             continue;
         };
