@@ -30,7 +30,21 @@ fn leaver(user: &str) {
     let told = on_host(HOST, &format!("({script}) 2>&1 && echo made"));
     assert!(told.ends_with("made\n"), "{told}");
     let database = user;
+    // A table of the user's in another's database, with its files in the home.
+    let (from, to) = (
+        format!("/user/hive/warehouse/shared.db/{user}_daily"),
+        format!("/user/{user}/tables/daily"),
+    );
+    hdfs(&["dfs", "-mv", &from, &to]);
     for (change, of) in [
+        (
+            format!(
+                "UPDATE SDS s JOIN TBLS t ON t.SD_ID = s.SD_ID \
+                 SET s.LOCATION = REPLACE(s.LOCATION, '{from}', '{to}') \
+                 WHERE t.TBL_NAME = '{user}_daily'"
+            ),
+            "a location",
+        ),
         (
             format!(
                 "INSERT INTO DATABASE_PARAMS SELECT DB_ID, 'purpose', 'tests ''and'' more' FROM DBS WHERE NAME = '{database}'"

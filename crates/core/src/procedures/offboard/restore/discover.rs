@@ -512,13 +512,17 @@ impl Look<'_> {
                     source.notes.push(note);
                     continue;
                 }
-                let path = table.location.as_deref().and_then(path_of);
-                if let Some(path) = path.filter(|path| given.path.as_deref() == Some(path))
-                    && hdfs.stat(path).await?.is_some()
+                // It may be in the archive still, and may have been when it was given away.
+                let back = |path: &str| source.origin(path).unwrap_or_else(|| path.to_owned());
+                let here = table.location.as_deref().and_then(path_of);
+                let here = here.filter(|path| given.path.as_deref().map(back) == Some(back(path)));
+                if let Some(here) = here
+                    && hdfs.stat(here).await?.is_some()
                 {
+                    let path = back(here);
                     let folders = source.given_folders.entry(suffix.clone()).or_default();
-                    if !folders.iter().any(|known| lies_in(path, known)) {
-                        folders.push(path.to_owned());
+                    if !folders.iter().any(|known| lies_in(&path, known)) {
+                        folders.push(path);
                     }
                 }
                 if table.owner != user {

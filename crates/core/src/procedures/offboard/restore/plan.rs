@@ -53,6 +53,10 @@ pub(in super::super) fn plan(
     if let Some(source) = &found.source {
         planner.source(source);
     }
+    let refusals = planner.steps.refusals(&policy.guard());
+    if !refusals.is_empty() {
+        return Err(Unplanned::Refused(refusals));
+    }
     planner.steps.0.sort_by_key(|step| step.wave);
     let archive = found.source.as_ref().map(|source| source.archive.clone());
     let hosts: BTreeSet<&str> = planner
@@ -330,7 +334,14 @@ impl Planner<'_> {
 
     /// Each run's record, for those trees that no earlier run has recorded.
     fn attributes(&mut self, source: &Source) {
-        let mut covered: Vec<String> = Vec::new();
+        let (mut covered, mut given): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        let others = source.runs.iter().flat_map(|(_, run)| &run.others);
+        // A run that went on with an archive found them there.
+        let others = others.map(|path| source.origin(path).unwrap_or_else(|| path.clone()));
+        let mut keep: Vec<String> = others.chain(source.lost.clone()).collect();
+        keep.sort();
+        keep.dedup();
+        let kept = |path: &String| keep.iter().any(|kept| lies_in(path, kept));
         for (suffix, manifest) in &source.runs {
             let moved = |path: &&String| {
                 source
@@ -349,16 +360,10 @@ impl Planner<'_> {
             covered.extend(roots.clone());
             let record = Self::records(source, &format!("hdfs{suffix}.jsonl.zst"));
             if !roots.is_empty() && !source.attributes_done.contains(suffix) {
-                let others = source.runs.iter().flat_map(|(_, run)| &run.others);
-                // A run that went on with an archive found them there.
-                let others = others.map(|path| source.origin(path).unwrap_or_else(|| path.clone()));
-                let mut keep: Vec<String> = others.chain(source.lost.clone()).collect();
-                keep.sort();
-                keep.dedup();
                 let action = hdfs::Action::Attributes(Attributes {
                     record: record.clone(),
                     roots,
-                    keep,
+                    keep: keep.clone(),
                     only_of: None,
                     marker: Self::records(source, &format!("attributes{suffix}.json")),
                 });
@@ -370,10 +375,12 @@ impl Planner<'_> {
                 .get(suffix)
                 .cloned()
                 .unwrap_or_default();
-            let folders: Vec<String> = folders
-                .into_iter()
-                .filter(|path| !covered.iter().any(|root| lies_in(path, root)))
-                .collect();
+            // Tables that others kept reading where the archive was are not among its attributes.
+            let left =
+                |path: &String| kept(path) || !covered.iter().any(|root| lies_in(path, root));
+            let new = |path: &String| !given.iter().any(|known| lies_in(path, known));
+            let folders = folders.into_iter().filter(left).filter(new);
+            let folders: Vec<String> = folders.collect();
             if let Some(new_owner) = &manifest.new_owner
                 && !folders.is_empty()
                 && !source.owners_done.contains(suffix)
@@ -385,7 +392,7 @@ impl Planner<'_> {
                     only_of: Some(new_owner.clone()),
                     marker: Self::records(source, &format!("owners{suffix}.json")),
                 });
-                covered.extend(folders);
+                given.extend(folders);
                 let id = format!("owner-files{suffix}");
                 self.back(Risk::Reversible, id, "its files go with a table", action);
             }

@@ -290,6 +290,35 @@ fn a_later_runs_record_does_not_hide_an_earlier_ones() {
 }
 
 #[test]
+fn a_table_that_went_with_the_home_gets_its_files_back() {
+    let mut source = source();
+    let path = "/user/elvis/shared_tbl";
+    source.runs[0].1.others.push(path.into());
+    source.given_folders = BTreeMap::from([(String::new(), vec![path.into()])]);
+    let plan = planned(&inventory(found(source))).unwrap();
+    let roots = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Hdfs(hdfs::Action::Attributes(action)) if step.id == "owner-files" => {
+            assert_eq!(action.keep, [""; 0]);
+            Some(action.roots.clone())
+        }
+        _ => None,
+    });
+    assert_eq!(roots, Some(vec![path.to_owned()]));
+}
+
+#[test]
+fn what_is_not_believed_is_not_said_to_be_back() {
+    let source = Source {
+        archive: ARCHIVE.into(),
+        faults: vec!["manifest.json: format 1".into()],
+        ..Source::default()
+    };
+    let found = found(source);
+    let report = report::report(&inventory(found.clone()), &found);
+    assert_eq!(report.document.title, format!("{ARCHIVE} is not all back"));
+}
+
+#[test]
 fn a_spared_or_unseen_host_keeps_the_records() {
     let mut source = source();
     source.hosts.get_mut("stat1008").unwrap().spared = Some("in the way".into());
