@@ -104,6 +104,9 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     assert!(ran.stderr.contains(place), "{}", ran.stderr);
     assert_eq!(own.seen(), OLD);
 
+    // Another staging: plans of one second and one staging have one number.
+    let other = format!("CREATE TABLE {}.other (id int PRIMARY KEY)", own.staging);
+    sql("metadata", &other);
     own.connections(&good);
     own.sync().expect(0);
     assert_eq!(own.seen(), NEW);
