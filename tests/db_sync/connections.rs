@@ -107,6 +107,9 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     assert!(ran.stderr.contains(place), "{}", ran.stderr);
     assert_eq!(own.seen(), OLD);
 
+    // Another staging: plans of one second and one staging have one number.
+    let other = format!("CREATE TABLE {}.other (id int PRIMARY KEY)", own.staging);
+    sql("metadata", &other);
     own.connections(&good);
     own.sync().expect(0);
     assert_eq!(own.seen(), NEW);
@@ -114,4 +117,63 @@ fn productions_principal_where_no_rule_reaches_it_is_refused() {
     let extra = sql("metadata", &extra);
     assert!(extra.contains("superset/superset-next.svc.eqiad.wmnet@WIKIMEDIA"));
     assert!(!extra.contains(PRINCIPAL), "{extra}");
+}
+
+#[test]
+fn a_blank_text_and_what_is_not_copied_are_no_fault() {
+    let own = own("blank", "");
+    let blank = encrypted("");
+    // A column of a table that is never copied, under a key that nobody has any more.
+    sql(
+        "metadata",
+        &format!(
+            "USE {}; CREATE TABLE database_user_oauth2_tokens (id int PRIMARY KEY, \
+             access_token blob); INSERT INTO database_user_oauth2_tokens VALUES (1, 'older')",
+            own.production
+        ),
+    );
+    own.connections(&format!(
+        "(4, NULL, NULL, ' ', '{blank}'), (5, 'x', 'x://', NULL, NULL)"
+    ));
+    let ran = own.db_sync([own.name, "--dry-run"]).expect(3);
+    assert!(
+        ran.stdout.contains("1 secrets are encrypted"),
+        "{}",
+        ran.stdout
+    );
+    own.sync().expect(0);
+    assert_eq!(own.seen(), NEW);
+    let left = format!(
+        "SELECT COUNT(*), SUM(encrypted_extra = '{blank}'), \
+         (SELECT COUNT(*) FROM {0}.database_user_oauth2_tokens) FROM {0}.dbs",
+        own.staging
+    );
+    assert_eq!(sql("metadata", &left), "2\t0\t0\n");
+}
+
+#[test]
+fn an_extra_that_is_no_json_is_not_told_as_a_wrong_key() {
+    let own = own("unjson", "");
+    own.connections("(4, 'x', 'x://', '{hunter2', NULL)");
+    let ran = own.sync().expect(8);
+    let told = "no JSON in unjson:unjson_production: dbs 4 (x), extra: not JSON, at line 1";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("do not open"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    assert_eq!((own.seen().as_str(), own.beside().as_str()), (OLD, ""));
+}
+
+#[test]
+fn a_table_of_that_name_that_is_not_supersets_is_copied() {
+    let own = Own::new("nosuperset", "");
+    sql(
+        "metadata",
+        &format!(
+            "USE {}; CREATE TABLE dbs (id int PRIMARY KEY, extra text); \
+             INSERT INTO dbs VALUES (1, 'no json')",
+            own.production
+        ),
+    );
+    own.sync().expect(0);
+    assert_eq!(own.seen(), NEW);
 }

@@ -68,10 +68,14 @@ fn a_profile_that_cannot_be_meant_is_refused_with_the_configuration() {
         Ran::from(command(&path).arg("--list").output().unwrap())
     };
     list("").expect(0);
-    for (lines, what) in [(
-        "neutralise = [{ do = \"delete\", table = \"u\", column = \"n\", values = [] }]",
-        "values is empty",
-    )] {
+    for (lines, what) in [
+        (
+            "neutralise = [{ do = \"delete\", table = \"u\", column = \"n\", values = [] }]",
+            "values is empty",
+        ),
+        ("follow_ups = [[]]", "names no program"),
+        ("follow_ups = [[\"ls\"], [\"\"]]", "names no program"),
+    ] {
         let ran = list(lines).expect(2);
         assert!(ran.stderr.contains(what), "{}", ran.stderr);
     }

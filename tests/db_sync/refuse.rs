@@ -185,7 +185,12 @@ fn a_profile_that_would_leave_reports_active_is_refused() {
     assert_eq!(own.seen(), OLD);
     sql(
         "metadata",
-        &format!("UPDATE {production}.report_schedule SET active = 0"),
+        &format!(
+            "UPDATE {production}.report_schedule SET active = 0;
+             -- Another staging: plans of one second and one staging have one number.
+             CREATE TABLE {}.other (id int PRIMARY KEY)",
+            own.staging
+        ),
     );
     own.sync().expect(0);
     assert_eq!(own.seen(), "Elvis,Memphis");

@@ -47,7 +47,7 @@ pub(super) async fn apply(
     set_mode(&mut connection).await?;
     let key = databases.target_key.as_ref();
     let secrets = look_at_secrets(&mut connection, &new.database, rewriting, key).await?;
-    let mut faults = secrets.bad.clone();
+    let mut faults = [&*secrets.bad, &*secrets.broken].concat();
     for found in secrets
         .principals
         .iter()

@@ -74,6 +74,8 @@ pub struct Secrets {
     pub count: usize,
     /// Those that do not open, or hold no JSON where they should: place and why.
     pub bad: Vec<String>,
+    /// What is not encrypted and holds no JSON where it should: place and why.
+    pub broken: Vec<String>,
     /// The principals.
     pub principals: Vec<Found>,
     /// How many of them are production's and become staging's.
@@ -184,7 +186,8 @@ fn secret(
     let key = key.ok_or("no key is configured")?;
     let said = |error: SecretError| error.to_string();
     let (layout, text) = key.open(stored).map_err(said)?;
-    let (changed, principals) = if is_json {
+    // Superset takes a blank text for none.
+    let (changed, principals) = if is_json && !text.reveal().trim().is_empty() {
         principals_in(text.reveal(), &ENCRYPTED_PRINCIPAL, rewriting)
             .map_err(|error| error.to_string())?
     } else {
@@ -233,6 +236,9 @@ fn principals_in(
     Ok((changed, found))
 }
 
+/// Id, name, `extra` and URI of a connection.
+type Row = (i64, Option<String>, Option<String>, Option<String>);
+
 /// What stands unencrypted in `dbs`.
 async fn extras(
     connection: &mut Connection,
@@ -241,10 +247,12 @@ async fn extras(
     secrets: &mut Secrets,
     updates: &mut Vec<Update>,
 ) -> Result<(), Error> {
-    if !connection.has_column(database, "dbs", "extra").await? {
-        return Ok(());
+    for column in ["id", "database_name", "extra", "sqlalchemy_uri"] {
+        if !connection.has_column(database, "dbs", column).await? {
+            return Ok(());
+        }
     }
-    let rows: Vec<(i64, String, Option<String>, String)> = connection
+    let rows: Vec<Row> = connection
         .rows(
             &format!("reading {database}.dbs"),
             &format!(
@@ -255,7 +263,11 @@ async fn extras(
         )
         .await?;
     for (id, name, extra, uri) in rows {
-        let place = format!("dbs {id} ({name})");
+        let place = match name {
+            Some(name) => format!("dbs {id} ({name})"),
+            None => format!("dbs {id}"),
+        };
+        let uri = uri.unwrap_or_default();
         let uri = plain_uri(&uri);
         let mut standing: Vec<Change> = rewriting.standing_in(&uri).collect();
         if standing.is_empty() && may_hold_principal(&uri) {
@@ -282,7 +294,7 @@ async fn extras(
                     value: value.into_bytes(),
                 }));
             }
-            Err(error) => secrets.bad.push(format!("{place}, extra: {error}")),
+            Err(error) => secrets.broken.push(format!("{place}, extra: {error}")),
         }
     }
     Ok(())
@@ -303,10 +315,12 @@ pub(super) async fn apply(
     let to = databases.target_key.as_ref();
     connection.execute(&what, "START TRANSACTION", ()).await?;
     let (secrets, updates) = look(&mut connection, &new.database, rewriting, from, to).await?;
-    if !secrets.bad.is_empty() {
+    let bad = [&*secrets.bad, &*secrets.broken].concat();
+    if !bad.is_empty() {
         return Err(Failure::new(
-            format!("{new} cannot be rewritten: {}", secrets.bad.join("; ")),
-            "staging is untouched; is the source's key right?".to_owned(),
+            format!("{new} cannot be rewritten: {}", bad.join("; ")),
+            "staging is untouched; is the source's key right? What is no JSON must be mended in the \
+             source".to_owned(),
         ));
     }
     if secrets.count > 0 && to.is_none() {

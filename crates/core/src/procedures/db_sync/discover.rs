@@ -84,7 +84,7 @@ pub(super) async fn discover(
     }
 
     let database = &profile.source.database;
-    let encrypted = encrypted_columns(&mut source, database).await?;
+    let encrypted = copied(encrypted_columns(&mut source, database).await?, profile);
     let rewriting = Rewriting {
         principals: profile.rewrites.clone(),
         neutralise: Vec::new(),
@@ -97,7 +97,7 @@ pub(super) async fn discover(
         Some(key) => {
             let database = &profile.target.database;
             let theirs = Rewriting {
-                encrypted: encrypted_columns(&mut target, database).await?,
+                encrypted: copied(encrypted_columns(&mut target, database).await?, profile),
                 ..rewriting
             };
             look_at_secrets(&mut target, database, &theirs, Some(key))
@@ -180,6 +180,12 @@ pub(super) async fn discover(
             differences,
         }),
     })
+}
+
+/// Those of the columns whose rows are copied.
+fn copied(mut columns: Vec<(String, String)>, profile: &Profile) -> Vec<(String, String)> {
+    columns.retain(|(table, _)| !profile.schema_only.contains(table));
+    columns
 }
 
 /// A database beside staging, which a run may have left half made: what is in it is not opened.

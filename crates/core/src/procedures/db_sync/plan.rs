@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use super::refusals::in_the_way;
+use jiff::Timestamp;
+
 use crate::actions::Action;
 use crate::actions::sql::{self, Rewriting, Sync};
 use crate::engine::plan::{FORMAT, sha256_hex};
@@ -211,12 +213,13 @@ impl Base<'_> {
         }
     }
 
-    /// The number of the copy: no two plans share it.
+    /// The number of the copy: no two plans share it, as the second's would be taken for done.
     fn number(&self) -> Sync {
         let target = &self.profile.target;
+        let now = Timestamp::now().as_nanosecond();
         let seed = format!(
-            "{}\0{target}\0{}\0{}",
-            self.name, self.inventory.now, self.found.target.fingerprint
+            "{}\0{target}\0{now}\0{}",
+            self.name, self.found.target.fingerprint
         );
         Sync {
             profile: self.name.to_owned(),

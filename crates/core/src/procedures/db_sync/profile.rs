@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::actions::sql::{Neutralise, Place, Principal};
 use crate::services::sql::snapshot::Mode;
@@ -50,11 +51,21 @@ pub struct Profile {
     #[serde(default = "connections")]
     pub connections: NonZero<usize>,
     /// Programs with their arguments, run without a shell once staging has changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "programs")]
     pub follow_ups: Vec<Vec<String>>,
     /// How long each of them may take, in whole seconds: `10m`.
     #[serde(default = "follow_up_deadline")]
     pub follow_up_deadline: jiff::SignedDuration,
+}
+
+/// Commands that each name a program.
+fn programs<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<String>>, D::Error> {
+    let commands: Vec<Vec<String>> = Vec::deserialize(from)?;
+    let nameless = |command: &Vec<String>| command.first().is_none_or(String::is_empty);
+    if commands.iter().any(nameless) {
+        return Err(D::Error::custom("a follow-up names no program"));
+    }
+    Ok(commands)
 }
 
 fn follow_up_deadline() -> jiff::SignedDuration {

@@ -125,6 +125,16 @@ impl Base<'_> {
             );
         }
         let secrets = &found.secrets;
+        if !secrets.broken.is_empty() {
+            refuse(
+                format!(
+                    "no JSON in {}: {}",
+                    found.source.place,
+                    secrets.broken.join("; ")
+                ),
+                "mend it in the source: what principals it holds is not known",
+            );
+        }
         if !secrets.unreached.is_empty() {
             refuse(
                 format!(

@@ -311,7 +311,7 @@ fn every_rule_refuses_by_itself() {
         name: name(),
         table: "dbs".to_owned(),
     };
-    let cases: [(&str, Change); 17] = [
+    let cases: [(&str, Change); 18] = [
         (
             "looks like production: 2 users in the last week, and 1 in",
             Box::new(|f| f.usage = (usage(1, 0), usage(2, 0))),
@@ -368,6 +368,10 @@ fn every_rule_refuses_by_itself() {
                 let place = "dbs 2 (trino), sqlalchemy_uri: superset/x@Y";
                 f.secrets.unreached = vec![place.to_owned()];
             }),
+        ),
+        (
+            "no JSON in metadata:superset_production: dbs 1 (presto), extra",
+            Box::new(|f| f.secrets.broken = vec!["dbs 1 (presto), extra".to_owned()]),
         ),
         ("not both keys", Box::new(|f| f.keys.1 = false)),
         (
