@@ -376,6 +376,89 @@ fn a_change_between_review_and_run_is_a_drift() {
 }
 
 #[test]
+fn what_changed_since_it_was_recorded_is_not_dropped() {
+    let user = "elvislater";
+    seed(user);
+    let (file, _) = plan(user, &LEAVES, "archive");
+    kill(&file, "finished:own-archive");
+    let sql = |text: &str| sandbox().metastore_sql(text).unwrap();
+    let table = |column: &str, name: &str| {
+        format!(
+            "(SELECT t.{column} FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID \
+             WHERE d.NAME = '{user}' AND t.TBL_NAME = '{name}')"
+        )
+    };
+    let (events, sessions) = (table("TBL_ID", "events"), table("TBL_ID", "sessions"));
+    let storage = table("SD_ID", "events");
+    let new = "PART_ID >= 4000000 AND PART_NAME = 'year=2030/month=1'";
+    let at = |place: &str| {
+        vec![format!(
+            "UPDATE SDS SET LOCATION = {place} WHERE SD_ID = {storage}"
+        )]
+    };
+    let cases: [(&str, Vec<String>, Vec<String>); 4] = [
+        (
+            "a partition of elvislater.sessions",
+            vec![
+                format!(
+                    "INSERT INTO PARTITIONS \
+                     (PART_ID, CREATE_TIME, LAST_ACCESS_TIME, PART_NAME, SD_ID, TBL_ID) \
+                     SELECT 4000000 + MIN(PART_ID), 1, 0, 'year=2030/month=1', MIN(SD_ID), \
+                     MIN(TBL_ID) FROM PARTITIONS WHERE TBL_ID = {sessions}"
+                ),
+                format!(
+                    "INSERT INTO PARTITION_KEY_VALS (PART_ID, PART_KEY_VAL, INTEGER_IDX) \
+                     SELECT PART_ID, '2030', 0 FROM PARTITIONS WHERE {new} \
+                     UNION ALL SELECT PART_ID, '1', 1 FROM PARTITIONS WHERE {new}"
+                ),
+            ],
+            vec![
+                format!(
+                    "DELETE FROM PARTITION_KEY_VALS WHERE PART_ID IN \
+                     (SELECT PART_ID FROM PARTITIONS WHERE {new})"
+                ),
+                format!("DELETE FROM PARTITIONS WHERE {new}"),
+            ],
+        ),
+        (
+            "the table elvislater.events",
+            at("CONCAT(LOCATION, '2')"),
+            at("TRIM(TRAILING '2' FROM LOCATION)"),
+        ),
+        (
+            "the table elvislater.events",
+            vec![format!(
+                "INSERT INTO TABLE_PARAMS (TBL_ID, PARAM_KEY, PARAM_VALUE) \
+                 VALUES ({events}, 'later', 'yes')"
+            )],
+            vec!["DELETE FROM TABLE_PARAMS WHERE PARAM_KEY = 'later'".to_owned()],
+        ),
+        (
+            "the database elvislater",
+            vec![format!(
+                "UPDATE DBS SET `DESC` = 'later' WHERE NAME = '{user}'"
+            )],
+            Vec::new(),
+        ),
+    ];
+    for (what, change, undo) in cases {
+        for text in &change {
+            sql(text);
+        }
+        let ran = run(&["--plan", &file, "--yes"], 6);
+        let told = format!("{what} has changed since it was recorded: plan again");
+        assert!(ran.stdout.contains(&told), "{told}: {}", ran.stdout);
+        for text in &undo {
+            sql(text);
+        }
+    }
+    let tables = sql(&format!(
+        "SELECT t.TBL_NAME FROM TBLS t JOIN DBS d ON t.DB_ID = d.DB_ID WHERE d.NAME = '{user}'"
+    ));
+    assert_eq!(tables.len(), 4, "{tables:?}");
+}
+
+#[test]
 fn of_several_archives_one_is_chosen() {
     let user = "elvistwice";
     seed(user);

@@ -10,7 +10,7 @@ use super::guard::{lies_in, path_fault};
 use super::lines::{Lines, body, both};
 use super::move_table::MoveTable;
 use super::restore::database::CreateDatabase;
-use super::{Artefact, World};
+use super::{Artefact, World, recorded};
 use crate::engine::plan::sha256_hex;
 use crate::engine::{Cx, Failure, State};
 use crate::services::hdfs::{Existing, Hdfs};
@@ -214,7 +214,13 @@ impl Action {
                     let (name, owner) = (&table.name, &table.owner);
                     State::Drifted(format!("{}.{name} is {owner}'s by now", was.name))
                 } else if now == *was || now.is_rest_of(was) {
-                    State::Pending
+                    let hdfs = world.hdfs()?;
+                    match recorded::change(hdfs, metastore, &was.name, &names, proof).await? {
+                        None => State::Pending,
+                        Some(what) => State::Drifted(format!(
+                            "{what} has changed since it was recorded: plan again"
+                        )),
+                    }
                 } else {
                     State::Drifted(format!("database {} has changed", was.name))
                 })

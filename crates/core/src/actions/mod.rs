@@ -11,6 +11,7 @@ pub mod hive;
 pub mod host;
 mod lines;
 pub mod move_table;
+mod recorded;
 pub mod restore;
 pub mod sql;
 

@@ -5,7 +5,7 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use super::gen_hive::{self as wire, TThriftHiveMetastoreSyncClient};
 use super::read::{absent, encoded};
 use super::text::partition_name;
-use super::{Error, Metastore, Partition, PartitionFolder};
+use super::{Error, Metastore, Partition, PartitionFolder, TableRecord};
 
 /// How many partitions are asked for by name in one call: answers stay small, and the backing
 /// database's lists short.
@@ -112,6 +112,15 @@ impl Metastore {
             Ok(_) | Err(Error::Refused { .. } | Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many partitions there are of the table of that name; none where it is not there.
+    pub async fn count_partitions(&self, table: &TableRecord) -> Result<usize, Error> {
+        if table.keys().is_empty() {
+            return Ok(0);
+        }
+        let names = self.partition_names(table.database(), table.name());
+        Ok(names.await?.len())
     }
 
     async fn partition_names(&self, database: &str, table: &str) -> Result<Vec<String>, Error> {

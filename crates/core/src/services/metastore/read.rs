@@ -61,11 +61,20 @@ impl Metastore {
 
     /// The tables of these names; those that are not there are left out.
     pub async fn tables(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
+        let tables = self.wire_tables(database, names).await?;
+        Ok(tables.iter().map(Table::from).collect())
+    }
+
+    pub(super) async fn wire_tables(
+        &self,
+        database: &str,
+        names: &[String],
+    ) -> Result<Vec<wire::Table>, Error> {
         let batch = |from: usize| {
             let to = names.len().min(from + TABLES);
             self.batch(database, &names[from..to])
         };
-        let batches: Vec<Vec<Table>> = stream::iter((0..names.len()).step_by(TABLES))
+        let batches: Vec<Vec<wire::Table>> = stream::iter((0..names.len()).step_by(TABLES))
             .map(batch)
             .buffered(BATCHES)
             .try_collect()
@@ -73,7 +82,7 @@ impl Metastore {
         Ok(batches.concat())
     }
 
-    async fn batch(&self, database: &str, names: &[String]) -> Result<Vec<Table>, Error> {
+    async fn batch(&self, database: &str, names: &[String]) -> Result<Vec<wire::Table>, Error> {
         let (key, names) = (database.to_owned(), names.to_vec());
         let batch: Result<Vec<wire::Table>, Error> = self
             .call(format!("tables of {database}"), move |client| {
@@ -81,7 +90,7 @@ impl Metastore {
             })
             .await;
         match batch {
-            Ok(batch) => Ok(batch.iter().map(Table::from).collect()),
+            Ok(batch) => Ok(batch),
             // The whole database was dropped meanwhile.
             Err(Error::Refused { .. }) if self.database(database).await?.is_none() => {
                 Ok(Vec::new())

@@ -46,8 +46,39 @@ impl TableRecord {
         table
     }
 
-    fn keys(&self) -> Vec<String> {
+    pub(super) fn keys(&self) -> Vec<String> {
         keys(&self.0)
+    }
+
+    fn like(&self, found: Option<&wire::Table>) -> Likeness {
+        let Some(found) = found else {
+            return Likeness::Missing;
+        };
+        if is_marked(found.parameters.as_ref()) {
+            return Likeness::Unfinished;
+        }
+        let record = &self.0;
+        first([
+            (found.owner == record.owner, "owner"),
+            (found.table_type == record.table_type, "kind"),
+            (
+                same_storage(found.sd.as_ref(), record.sd.as_ref()),
+                "storage",
+            ),
+            (
+                found.partition_keys == record.partition_keys,
+                "partition keys",
+            ),
+            (
+                map(found.parameters.as_ref()) == map(record.parameters.as_ref()),
+                "properties",
+            ),
+            (
+                text(found.view_original_text.as_ref()) == text(record.view_original_text.as_ref()),
+                "text",
+            ),
+            (found.retention == record.retention, "retention"),
+        ])
     }
 
     /// A table whose files the metastore never makes, unless it is created as what it is.
@@ -168,34 +199,21 @@ impl Metastore {
     /// How the table of that name is like the record; its partitions are not looked at.
     pub async fn like_table(&self, record: &TableRecord) -> Result<Likeness, Error> {
         let found = self.wire_table(record.database(), record.name()).await?;
-        let Some(found) = found else {
-            return Ok(Likeness::Missing);
-        };
-        if is_marked(found.parameters.as_ref()) {
-            return Ok(Likeness::Unfinished);
-        }
-        let record = &record.0;
-        Ok(first([
-            (found.owner == record.owner, "owner"),
-            (found.table_type == record.table_type, "kind"),
-            (
-                same_storage(found.sd.as_ref(), record.sd.as_ref()),
-                "storage",
-            ),
-            (
-                found.partition_keys == record.partition_keys,
-                "partition keys",
-            ),
-            (
-                map(found.parameters.as_ref()) == map(record.parameters.as_ref()),
-                "properties",
-            ),
-            (
-                text(found.view_original_text.as_ref()) == text(record.view_original_text.as_ref()),
-                "text",
-            ),
-            (found.retention == record.retention, "retention"),
-        ]))
+        Ok(record.like(found.as_ref()))
+    }
+
+    /// The same of many tables of one database, in the records' order, by few calls.
+    pub async fn like_tables(
+        &self,
+        database: &str,
+        records: &[TableRecord],
+    ) -> Result<Vec<Likeness>, Error> {
+        let names: Vec<String> = records.iter().map(|one| one.name().to_owned()).collect();
+        let found = self.wire_tables(database, &names).await?;
+        let by_name = |table: wire::Table| Some((table.table_name.clone()?, table));
+        let found: BTreeMap<String, wire::Table> = found.into_iter().filter_map(by_name).collect();
+        let like = |record: &TableRecord| record.like(found.get(record.name()));
+        Ok(records.iter().map(like).collect())
     }
 
     /// Makes the table without files; a view is whole at once.
