@@ -4,7 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use p521::ecdsa::signature::Verifier;
-use p521::pkcs8::DecodePublicKey;
+use p521::pkcs8::{DecodePublicKey, ObjectIdentifier, SubjectPublicKeyInfoRef};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+
+/// RSASSA-PSS (RFC 4055, 3.1).
+const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
 /// A signature algorithm (RFC 7518, 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(super) enum Key {
     Rsa(DecodingKey),
     Ecdsa(DecodingKey),
     P521(Box<p521::ecdsa::VerifyingKey>),
+    /// An RSA key that says itself that it is for PS only.
+    Pss(DecodingKey),
     /// PEM that holds no public key the server can read.
     Unreadable,
 }
@@ -54,15 +61,29 @@ impl Key {
         if !secret.contains("-----BEGIN ") {
             return Self::Shared(DecodingKey::from_secret(secret.as_bytes()));
         }
-        if let Ok(key) = p521::PublicKey::from_public_key_pem(secret.trim())
-            && let Ok(key) = p521::ecdsa::VerifyingKey::from_affine(*key.as_affine())
-        {
-            return Self::P521(Box::new(key));
+        if let Some(key) = public_key(secret).and_then(|der| Self::from_info(&der)) {
+            return key;
         }
         DecodingKey::from_rsa_pem(secret.as_bytes())
             .map(Self::Rsa)
             .or_else(|_| DecodingKey::from_ec_pem(secret.as_bytes()).map(Self::Ecdsa))
             .unwrap_or(Self::Unreadable)
+    }
+
+    /// Reads the keys that the crate `jsonwebtoken` doesn't, from their `SubjectPublicKeyInfo`.
+    fn from_info(der: &[u8]) -> Option<Self> {
+        if let Ok(key) = p521::PublicKey::from_public_key_der(der) {
+            let key = p521::ecdsa::VerifyingKey::from_affine(*key.as_affine()).ok()?;
+            return Some(Self::P521(Box::new(key)));
+        }
+        let info = SubjectPublicKeyInfoRef::try_from(der).ok()?;
+        (info.algorithm.oid == RSASSA_PSS)
+            .then(|| {
+                info.subject_public_key
+                    .as_bytes()
+                    .map(DecodingKey::from_rsa_der)
+            })?
+            .map(Self::Pss)
     }
 
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
@@ -72,14 +93,23 @@ impl Key {
                 | (Self::Rsa(_), Algorithm::Rsa(_))
                 | (Self::Ecdsa(_), Algorithm::Ecdsa(_))
                 | (Self::P521(_), Algorithm::Es512)
+                | (
+                    Self::Pss(_),
+                    Algorithm::Rsa(
+                        jsonwebtoken::Algorithm::PS256
+                            | jsonwebtoken::Algorithm::PS384
+                            | jsonwebtoken::Algorithm::PS512
+                    )
+                )
         )
     }
 
     /// Whether `signature` (base64url) is this key's of `message`.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
         match (self, algorithm) {
+            _ if !self.fits(algorithm) => false,
             (Self::Shared(key), Algorithm::Hmac(jwa))
-            | (Self::Rsa(key), Algorithm::Rsa(jwa))
+            | (Self::Rsa(key) | Self::Pss(key), Algorithm::Rsa(jwa))
             | (Self::Ecdsa(key), Algorithm::Ecdsa(jwa)) => {
                 jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, jwa)
                     .unwrap_or(false)
@@ -92,4 +122,14 @@ impl Key {
             _ => false,
         }
     }
+}
+
+/// The `SubjectPublicKeyInfo` of a public key or a certificate as PEM.
+fn public_key(pem: &str) -> Option<Vec<u8>> {
+    if let Ok(info) = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()) {
+        return Some(info.to_vec());
+    }
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let certificate = webpki::EndEntityCert::try_from(&certificate).ok()?;
+    Some(certificate.subject_public_key_info().to_vec())
 }

@@ -210,6 +210,28 @@ fn es512_is_verified() {
 }
 
 #[test]
+fn certificates_and_pss_keys_are_keys_too() {
+    let es512 = include_str!("fixtures/p521.cert.pem");
+    let pss = include_str!("fixtures/pss.pub.pem");
+    let pss_certificate = include_str!("fixtures/pss.cert.pem");
+    for (name, token, key) in [
+        ("ES512", include_str!("fixtures/p521.jwt"), es512),
+        ("PS256", include_str!("fixtures/pss.jwt"), pss),
+        ("PS256", include_str!("fixtures/pss.jwt"), pss_certificate),
+    ] {
+        let judge = |token: &str| {
+            let identity = verifier(Mode::Streams, &[name], key).judge(token, NOW);
+            identity.map(|identity| identity.channel)
+        };
+        let token = token.trim();
+        assert_eq!(judge(token), Ok("c".to_owned()), "{name}");
+        let (message, _) = token.rsplit_once('.').unwrap();
+        assert_eq!(judge(&format!("{message}.AAAA")), Err(Denied::Signature));
+    }
+    assert!(!Key::new(pss).fits(Algorithm::parse("RS256").unwrap()));
+}
+
+#[test]
 fn rsa_keys_verify() {
     let private = include_str!("fixtures/rsa.pem");
     let public = include_str!("fixtures/rsa.pub.pem");
