@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use super::refusals::in_the_way;
-use jiff::Timestamp;
-
 use crate::actions::Action;
 use crate::actions::sql::{self, Rewriting, Sync};
 use crate::engine::plan::{FORMAT, sha256_hex};
