@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::actions::sql::{
@@ -49,7 +50,7 @@ pub(super) async fn discover(
     intent: Intent,
     known_wide: &OnceCell<Vec<String>>,
     world: &sql::Databases,
-    now: i64,
+    now: Timestamp,
     cx: &Cx,
 ) -> Result<Inventory, Failure> {
     let mut source = world.connect(&profile.source).await?;
@@ -64,7 +65,8 @@ pub(super) async fn discover(
     if intent != Intent::Diff && !missing.is_empty() {
         // Half of what follows would be refused by the server, one question at a time.
         return Ok(Inventory {
-            now,
+            now: now.as_second(),
+            nanosecond: now.subsec_nanosecond(),
             world: servers,
             databases: None,
             missing,
@@ -155,7 +157,8 @@ pub(super) async fn discover(
     source.close().await;
     target.close().await;
     Ok(Inventory {
-        now,
+        now: now.as_second(),
+        nanosecond: now.subsec_nanosecond(),
         world: servers,
         missing,
         databases: Some(Databases {

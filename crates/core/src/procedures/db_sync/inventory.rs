@@ -141,6 +141,8 @@ pub struct Databases {
 pub struct Inventory {
     /// The time of the look, in seconds since the epoch.
     pub now: i64,
+    /// The nanosecond of that second: two looks at one world differ by it.
+    pub nanosecond: i32,
     /// The identities of the servers.
     pub world: BTreeMap<String, String>,
     /// GRANT statements that somebody has to run before a change.

@@ -186,10 +186,11 @@ impl Procedure for DbSync {
     }
 
     async fn discover(&self, world: &World, cx: &Cx) -> Result<Inventory, Failure> {
-        let now = Timestamp::now().as_second();
+        let now = Timestamp::now();
         match self.profile() {
             None => Ok(Inventory {
-                now,
+                now: now.as_second(),
+                nanosecond: now.subsec_nanosecond(),
                 world: BTreeMap::new(),
                 missing: Vec::new(),
                 databases: None,

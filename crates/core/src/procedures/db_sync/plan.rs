@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use super::inventory::{Databases, Inventory, Side, Usage};
 use super::profile::Profile;
 use super::refusals::in_the_way;
@@ -216,9 +214,11 @@ impl Base<'_> {
     /// The number of the copy: no two plans share it, as the second's would be taken for done.
     fn number(&self) -> Sync {
         let target = &self.profile.target;
-        let now = Timestamp::now().as_nanosecond();
+        let Inventory {
+            now, nanosecond, ..
+        } = self.inventory;
         let seed = format!(
-            "{}\0{target}\0{now}\0{}",
+            "{}\0{target}\0{now}\0{nanosecond}\0{}",
             self.name, self.found.target.fingerprint
         );
         Sync {

@@ -118,6 +118,7 @@ fn planned(intent: Intent, found: Databases) -> Result<Plan<Action>, Unplanned> 
     let follow_up = "follow_ups = [[\"superset\", \"init\"], [\"superset\", \"init\"]]\n";
     let inventory = Inventory {
         now: 1_700_000_000,
+        nanosecond: 0,
         world: BTreeMap::from([("sql.metadata".to_owned(), "db:3306".to_owned())]),
         missing: Vec::new(),
         databases: Some(found),
@@ -414,6 +415,7 @@ fn source_and_target_are_told_apart_by_server() {
         found.same_server = same_server;
         let inventory = Inventory {
             now: 0,
+            nanosecond: 0,
             world: BTreeMap::new(),
             missing: Vec::new(),
             databases: Some(found),
