@@ -92,7 +92,14 @@ async fn a_socket_gets_nothing_older_than_itself_when_redis_lets_the_server_in_l
     let mut publisher = redis.connect().await;
     let user = json!({"redis": {"username": "late", "password": "secret"}});
     let server = Server::start_unready(redis.port, user, &[]).await;
+    let open = async |count: f64| {
+        eventually("the sockets", async || {
+            (server.metric("ws_open_sockets").await - count).abs() < 0.1
+        })
+        .await;
+    };
     let mut first = connect(&server, "a", "").await;
+    open(1.0).await;
     let old = now();
     for (job, channel) in [("old", "b"), ("for the first", "a")] {
         let data = event(channel, job);
@@ -101,6 +108,7 @@ async fn a_socket_gets_nothing_older_than_itself_when_redis_lets_the_server_in_l
     }
     eventually("some seconds", async || now() > old + 2000).await;
     let mut second = connect(&server, "b", "").await;
+    open(2.0).await;
     let rights = ["on", ">secret", "~*", "+@all"];
     let user = [&["ACL", "SETUSER", "late"][..], &rights].concat();
     publisher.run(&user).await.unwrap();
